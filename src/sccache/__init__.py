@@ -1,3 +1,3 @@
 """pysccache: a compiler cache, drop-in for sccache.  Must import nothing."""
 
-__version__ = "0.17.0"
+__version__ = "1.0.0"
