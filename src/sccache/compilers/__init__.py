@@ -1,0 +1,1 @@
+"""Compilers: recognising them, understanding their command lines, finding what they run."""
