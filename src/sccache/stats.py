@@ -1,0 +1,380 @@
+"""The statistics: what is counted, and how it is shown as text and as JSON.
+
+Owns: the counters (class Stats is the one table: a field's name and position are its place in the JSON, its Row its
+place in the text), their meaning, both layouts, and the file that keeps them over restarts.
+Must not know: who counts, sockets, configuration.
+
+A text row is `<name padded to the longest name> <value padded to the widest value>`; percentages and durations stand two
+columns further right, so that their digits line up with the plain numbers.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Annotated, get_args
+
+import msgspec
+from msgspec import Struct, field
+
+NS_PER_S = 1_000_000_000
+SUFFIX_WIDTH = 2  # " %" and " s"
+
+
+class Row(Struct, frozen=True):
+    """Where a counter stands in the text, and what it is called there."""
+
+    position: int
+    label: str
+
+
+class PerLanguage(Struct):
+    """A counter per language: by plain name ("C/C++") and by advanced name ("c [gcc]")."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    adv_counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, language: str, advanced: str) -> None:
+        """Count one."""
+        self.counts[language] = self.counts.get(language, 0) + 1
+        self.adv_counts[advanced] = self.adv_counts.get(advanced, 0) + 1
+
+    def total(self) -> int:
+        """All languages together."""
+        return sum(self.counts.values())
+
+
+class Duration(Struct):
+    """A sum of times, in the two parts that the JSON has."""
+
+    secs: int = 0
+    nanos: int = 0
+
+    def add(self, ns: int) -> None:
+        """Add `ns` nanoseconds; a clock that went back adds nothing."""
+        total = self.total_ns() + max(ns, 0)
+        self.secs, self.nanos = divmod(total, NS_PER_S)
+
+    def total_ns(self) -> int:
+        """The sum in nanoseconds."""
+        return self.secs * NS_PER_S + self.nanos
+
+
+class LevelStats(Struct):
+    """One level of a multi-level cache."""
+
+    name: str
+    location: str = ""
+    hits: int = 0
+    misses: int = 0
+    writes: int = 0
+    write_failures: int = 0
+    backfills_from: int = 0
+    backfills_to: int = 0
+    hit_duration: Duration = field(default_factory=Duration)
+    write_duration: Duration = field(default_factory=Duration)
+
+
+class Stats(Struct):
+    """All counters.  A new one is a line here: name, Row (its place in the text), start value.
+
+    Up to `multi_level` names and order are what scripts parse today; our own counters follow it.
+    """
+
+    compile_requests: Annotated[int, Row(1, "Compile requests")] = 0
+    requests_unsupported_compiler: Annotated[int, Row(16, "Unsupported compiler calls")] = 0
+    requests_not_compile: Annotated[int, Row(15, "Non-compilation calls")] = 0
+    requests_not_cacheable: Annotated[int, Row(14, "Non-cacheable calls")] = 0
+    requests_executed: Annotated[int, Row(2, "Compile requests executed")] = 0
+    cache_errors: Annotated[PerLanguage, Row(10, "Cache errors")] = field(default_factory=PerLanguage)
+    cache_hits: Annotated[PerLanguage, Row(3, "Cache hits")] = field(default_factory=PerLanguage)
+    cache_misses: Annotated[PerLanguage, Row(4, "Cache misses")] = field(default_factory=PerLanguage)
+    cache_timeouts: Annotated[int, Row(6, "Cache timeouts")] = 0
+    cache_read_errors: Annotated[int, Row(7, "Cache read errors")] = 0
+    non_cacheable_compilations: Annotated[int, Row(13, "Non-cacheable compilations")] = 0
+    forced_recaches: Annotated[int, Row(8, "Forced recaches")] = 0
+    cache_write_errors: Annotated[int, Row(9, "Cache write errors")] = 0
+    cache_writes: int = 0
+    cache_write_duration: Duration = field(default_factory=Duration)
+    cache_read_hit_duration: Duration = field(default_factory=Duration)
+    compilations: Annotated[int, Row(11, "Compilations")] = 0
+    compiler_write_duration: Duration = field(default_factory=Duration)
+    compile_fails: Annotated[int, Row(12, "Compilation failures")] = 0
+    not_cached: dict[str, int] = field(default_factory=dict)
+    dist_compiles: dict[str, int] = field(default_factory=dict)
+    dist_errors: Annotated[int, Row(20, "Failed distributed compilations")] = 0
+    multi_level: list[LevelStats] | None = None
+    direct_hits: int = 0
+    """Hits found by a manifest, without a preprocessor run."""
+    preprocessed_hits: int = 0
+    """Hits found after a preprocessor run."""
+    miss_reasons: dict[str, int] = field(default_factory=dict)
+    """Why a compile was a miss; the sum is the number of misses."""
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a plain counter."""
+        setattr(self, name, getattr(self, name) + by)
+
+    def count_language(self, name: str, language: str, advanced: str) -> None:
+        """Add one to a counter that is kept per language."""
+        counter: PerLanguage = getattr(self, name)
+        counter.add(language, advanced)
+
+    def count_not_cached(self, reason: str) -> None:
+        """A compile that cannot be cached, and why."""
+        self.requests_not_cacheable += 1
+        self.not_cached[reason] = self.not_cached.get(reason, 0) + 1
+
+    def add_duration(self, name: str, ns: int) -> None:
+        """Add to a sum of times."""
+        duration: Duration = getattr(self, name)
+        duration.add(ns)
+
+    def hit(self, language: str, advanced: str, ns: int, *, direct: bool) -> None:
+        """An entry was found and its outputs written, in `ns`."""
+        self.cache_hits.add(language, advanced)
+        self.cache_read_hit_duration.add(ns)
+        if direct:
+            self.direct_hits += 1
+        else:
+            self.preprocessed_hits += 1
+
+    def miss(self, language: str, advanced: str, compile_ns: int, reason: str) -> None:
+        """A compile ran, succeeded and can be stored; `reason` names why there was no entry."""
+        self.compiled(compile_ns)
+        self.cache_misses.add(language, advanced)
+        self.miss_reasons[reason] = self.miss_reasons.get(reason, 0) + 1
+
+    def compiled(self, compile_ns: int) -> None:
+        """A compile ran that is neither hit nor miss (SCCACHE_NO_CACHE)."""
+        self.compilations += 1
+        self.compiler_write_duration.add(compile_ns)
+
+    def compile_failed(self, compile_ns: int) -> None:
+        """A compile ran and failed: nothing to store, not a miss."""
+        self.compiled(compile_ns)
+        self.compile_fails += 1
+
+    def stored(self, ns: int) -> None:
+        """An entry was written, in `ns`."""
+        self.cache_writes += 1
+        self.cache_write_duration.add(ns)
+
+    def to_json(self) -> bytes:
+        """Compact JSON in the field order above."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "Stats":
+        """Read `to_json` of any version: unknown fields are dropped, missing ones zero; damaged ones raise ValueError."""
+        return msgspec.json.decode(data, type=cls)
+
+    def save(self, path: str) -> None:
+        """Keep the counters in a file, replaced whole; raises OSError."""
+        save_atomically(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str) -> "Stats":
+        """Counters kept by `save`; a missing or damaged file is a start from zero."""
+        try:
+            with open(path, "rb") as file:
+                return cls.from_json(file.read())
+        except (OSError, ValueError):  # msgspec's errors are ValueErrors
+            return cls()
+
+
+class ServerInfo(Struct):
+    """All that --show-stats shows.  Up to `basedirs` the field order is what scripts parse today."""
+
+    stats: Stats
+    cache_location: str
+    cache_size: int | None
+    max_cache_size: int | None
+    use_preprocessor_cache_mode: bool
+    version: str
+    basedirs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Whole sentences for the user, such as a setting that has no effect yet."""
+
+    def to_json(self) -> bytes:
+        """Compact JSON."""
+        return render_json(self).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "ServerInfo":
+        """Read `to_json`; raises ValueError."""
+        return msgspec.json.decode(data, type=cls)
+
+
+def save_atomically(path: str, data: bytes) -> None:
+    """Write beside, then rename: a reader or a crash sees the old file or the new one."""
+    beside = f"{path}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+        os.replace(beside, path)
+    except OSError:
+        try:
+            os.unlink(beside)
+        except FileNotFoundError:
+            pass  # it was never made
+        raise
+
+
+def render_json(info: ServerInfo) -> str:
+    """The JSON of --stats-format json: compact, no newline at the end."""
+    return msgspec.json.encode(info, order="deterministic").decode()
+
+
+# ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TextRow(Struct, frozen=True):
+    """One line of the first block."""
+
+    label: str
+    value: str
+    suffix_width: int = 0
+
+
+def _labelled() -> tuple[tuple[Row, str], ...]:
+    rows: list[tuple[Row, str]] = []
+    for name, annotation in Stats.__annotations__.items():
+        rows.extend((extra, name) for extra in get_args(annotation) if isinstance(extra, Row))
+    return tuple(sorted(rows, key=lambda pair: pair[0].position))
+
+
+LABELLED = _labelled()
+"""The counters that stand in the text under their own name, in text order."""
+RATE_POSITION = 5
+AVERAGES = (
+    # position, label, sum of times, number of them
+    (17, "Average cache write", "cache_write_duration", "cache_writes"),
+    (18, "Average compiler", "compiler_write_duration", "compilations"),
+    (19, "Average cache read hit", "cache_read_hit_duration", "cache_hits"),
+)
+
+
+def render_text(info: ServerInfo, *, advanced: bool) -> str:
+    """The text of --show-stats, or of --show-adv-stats; every line ends in a newline."""
+    rows = [row for _, row in sorted(_rows(info.stats, advanced=advanced), key=lambda pair: pair[0])]
+    rows += _level_rows(info.stats)
+    name_width = max(len(row.label) for row in rows)
+    value_width = max(len(row.value) for row in rows)
+    lines = [f"{row.label:<{name_width}} {row.value:>{value_width + row.suffix_width}}" for row in rows]
+    lines += _dist_lines(info.stats.dist_compiles, name_width, value_width)
+    lines += _reason_lines("Non-cacheable reasons:", info.stats.not_cached, name_width, value_width)
+    lines += _info_lines(info, name_width, value_width)
+    lines += _own_lines(info, name_width, value_width, advanced=advanced)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rows(stats: Stats, *, advanced: bool) -> Iterator[tuple[int, TextRow]]:
+    for row, name in LABELLED:
+        value = getattr(stats, name)
+        if not isinstance(value, PerLanguage):
+            yield row.position, TextRow(row.label, str(value))
+            continue
+        yield row.position, TextRow(row.label, str(value.total()))
+        for key, count in sorted((value.adv_counts if advanced else value.counts).items()):
+            yield row.position, TextRow(f"{row.label} ({key})", str(count))
+    for row in _rate_rows(stats, advanced=advanced):
+        yield RATE_POSITION, row
+    for position, label, total, number in AVERAGES:
+        count = getattr(stats, number)
+        times = count.total() if isinstance(count, PerLanguage) else count
+        yield position, _average(label, getattr(stats, total), times)
+
+
+def _rate_rows(stats: Stats, *, advanced: bool) -> Iterator[TextRow]:
+    yield _rate("Cache hits rate", stats.cache_hits.total(), stats.cache_misses.total())
+    hits = stats.cache_hits.adv_counts if advanced else stats.cache_hits.counts
+    misses = stats.cache_misses.adv_counts if advanced else stats.cache_misses.counts
+    for key in sorted(hits.keys() | misses.keys()):
+        yield _rate(f"Cache hits rate ({key})", hits.get(key, 0), misses.get(key, 0))
+
+
+def _rate(label: str, hits: int, misses: int) -> TextRow:
+    if hits + misses == 0:
+        return TextRow(label, "-")
+    return TextRow(label, f"{100 * hits / (hits + misses):.2f} %", SUFFIX_WIDTH)
+
+
+def _average(label: str, total: Duration, count: int) -> TextRow:
+    milliseconds = total.total_ns() // count // 1_000_000 if count else 0
+    secs, rest = divmod(milliseconds, 1000)
+    return TextRow(label, f"{secs}.{rest:03} s", SUFFIX_WIDTH)
+
+
+def _level_rows(stats: Stats) -> list[TextRow]:
+    if stats.multi_level is None:
+        return []
+    rows = [TextRow("Multi-level cache levels", str(len(stats.multi_level)))]
+    for level in stats.multi_level:
+        name = f"  {level.name}"
+        rows += [
+            TextRow(f"{name} hits", str(level.hits)),
+            TextRow(f"{name} misses", str(level.misses)),
+            _rate(f"{name} hit rate", level.hits, level.misses),
+            TextRow(f"{name} writes", str(level.writes)),
+            TextRow(f"{name} write failures", str(level.write_failures)),
+            TextRow(f"{name} backfills from", str(level.backfills_from)),
+            TextRow(f"{name} backfills to", str(level.backfills_to)),
+            _average(f"{name} avg cache write", level.write_duration, level.writes),
+            _average(f"{name} avg cache read hit", level.hit_duration, level.hits),
+        ]
+    return rows
+
+
+def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _dist_lines(compiles: Mapping[str, int], name_width: int, value_width: int) -> list[str]:
+    if not compiles:
+        return []
+    rows = [f"  {worker:<{name_width - 2}} {count:>{value_width}}" for worker, count in _by_count(compiles)]
+    return ["", "Successful distributed compiles", *rows]
+
+
+def _reason_lines(title: str, reasons: Mapping[str, int], name_width: int, value_width: int) -> list[str]:
+    if not reasons:
+        return []
+    rows = [f"{reason:<{name_width}} {count:>{value_width}}" for reason, count in _by_count(reasons)]
+    return ["", title, *rows, ""]
+
+
+def _info_lines(info: ServerInfo, name_width: int, value_width: int) -> list[str]:
+    facts = [("Cache location", info.cache_location)]
+    facts += [(f"  {level.name}", level.location) for level in info.stats.multi_level or ()]
+    facts.append(("Base directories", ", ".join(info.basedirs) or "(none)"))
+    if info.cache_location.startswith("Local disk"):
+        facts.append(("Use direct/preprocessor mode?", "yes" if info.use_preprocessor_cache_mode else "no"))
+    facts.append(("Version (client)", info.version))
+    for name, size_bytes in (("Cache size", info.cache_size), ("Max cache size", info.max_cache_size)):
+        if size_bytes is not None:
+            number, unit = human_size(size_bytes)
+            facts.append((name, f"{number:>{value_width}} {unit}"))
+    return [f"{name:<{name_width}} {value}" for name, value in facts]
+
+
+def _own_lines(info: ServerInfo, name_width: int, value_width: int, *, advanced: bool) -> list[str]:
+    """What sccache does not show; after everything that it does, so that scripts find their lines where they were."""
+    stats = info.stats
+    lines: list[str] = []
+    if stats.direct_hits or stats.preprocessed_hits:
+        lines.append(f"{'Direct mode hits':<{name_width}} {stats.direct_hits:>{value_width}}")
+        lines.append(f"{'Hits after preprocessing':<{name_width}} {stats.preprocessed_hits:>{value_width}}")
+    if advanced:
+        lines += _reason_lines("Miss reasons:", stats.miss_reasons, name_width, value_width)
+    lines += [f"Note: {note}" for note in info.notes]
+    return lines
+
+
+def human_size(size_bytes: int) -> tuple[str, str]:
+    """A size in the largest binary unit that it fills, without decimals: ("10", "GiB"), ("512", "bytes")."""
+    number, unit = float(size_bytes), "bytes"
+    for bigger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        if number < 1024:
+            break
+        number, unit = number / 1024, bigger
+    return f"{number:.0f}", unit
