@@ -1,0 +1,1 @@
+"""What launcher, command line and daemon say to each other (docs/formats/wire.md)."""
