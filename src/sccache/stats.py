@@ -277,8 +277,8 @@ def _rows(stats: Stats, *, advanced: bool) -> Iterator[tuple[int, TextRow]]:
         yield row.position, TextRow(row.label, str(value.total()))
         for key, count in sorted((value.adv_counts if advanced else value.counts).items()):
             yield row.position, TextRow(f"{row.label} ({key})", str(count))
-    for row in _rate_rows(stats, advanced=advanced):
-        yield RATE_POSITION, row
+    for rate in _rate_rows(stats, advanced=advanced):
+        yield RATE_POSITION, rate
     for position, label, total, number in AVERAGES:
         count = getattr(stats, number)
         times = count.total() if isinstance(count, PerLanguage) else count

@@ -1,0 +1,91 @@
+"""The daemon's view of settings: its own, and those that a compile brings along.
+
+A compile's SCCACHE_* variables stand over the daemon's.  What a daemon that was started explicitly (--start-server, a
+service) found in its environment stays valid for compiles that say nothing; a daemon that a compile started by the way
+keeps none of that compile's settings for others.
+Owns: noticing that settings or the configuration file changed, cheaply.  Must not know: what is done about it.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from sccache.config.load import ENV_PREFIX, Config, load
+from sccache.config.locations import config_file
+from sccache.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+PREFIX_BYTES = ENV_PREFIX.encode()
+NOT_SETTINGS = (b"SCCACHE_LOG", b"SCCACHE_ERROR_LOG", b"SCCACHE_START", b"SCCACHE_NO_DAEMON", b"SCCACHE_SERVER_")
+"""Variables of the daemon itself; that a compile has others changes nothing."""
+MAX_REMEMBERED = 64  # different settings; a script that makes up a cache buster per compile must not fill memory
+
+FileSignature = tuple[int, int, int, int] | None
+
+
+class _Remembered(Struct, frozen=True):
+    config: Config
+    path: str
+    """The configuration file that counted."""
+    signature: FileSignature
+
+
+def fingerprint(env_blob: bytes) -> bytes:
+    """The settings in an environment of NUL-terminated K=V: equal settings give equal bytes."""
+    found = [entry for entry in env_blob.split(b"\0") if entry.startswith(PREFIX_BYTES) and not entry.startswith(NOT_SETTINGS)]
+    if len(found) > 1:
+        found.sort()
+    return b"\0".join(found)
+
+
+class ConfigMemory:
+    """Settings by fingerprint.  Equal settings give the identical Config until the configuration file changes."""
+
+    def __init__(self, env: Mapping[str, str], base_dir: str, *, keeps_settings: bool) -> None:
+        """`env` is the daemon's; `keeps_settings` is False for a daemon that a compile started."""
+        self._base_dir = base_dir
+        self._env = {
+            name: value
+            for name, value in env.items()
+            if keeps_settings or not name.startswith(ENV_PREFIX) or name.encode().startswith(NOT_SETTINGS)
+        }
+        self._remembered: dict[bytes, _Remembered] = {}
+        self.base = load(self._env, base_dir)
+        """The daemon's own settings; raises ConfigError when these cannot be read."""
+
+    def get(self, settings: bytes) -> Config:
+        """The settings of a compile with this fingerprint; unusable ones are logged and the daemon's own are used."""
+        known = self._remembered.get(settings)
+        if known is not None and _signature(known.path) == known.signature:
+            return known.config
+        return self._load(settings, known)
+
+    def _load(self, settings: bytes, known: _Remembered | None) -> Config:
+        brought = dict(os.fsdecode(entry).split("=", 1) for entry in settings.split(b"\0") if b"=" in entry)
+        env = {**self._env, **brought}
+        path = config_file(env, self._base_dir)
+        signature = _signature(path)  # before reading: a change in between is seen as one the next time
+        try:
+            config = load(env, self._base_dir)
+        except ConfigError as e:
+            log.warning("settings of a compile were passed over: %s", e)
+            config = known.config if known else self.base
+        for warning in config.warnings:
+            log.warning("%s", warning)
+        if known is not None and known.config == config:
+            config = known.config  # the file was touched, nothing changed
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[settings] = _Remembered(config, path, signature)
+        return config
+
+
+def _signature(path: str) -> FileSignature:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

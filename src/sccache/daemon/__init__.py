@@ -1,0 +1,1 @@
+"""The local daemon: lifetime (start, stop, one per address), server (answers launchers)."""
