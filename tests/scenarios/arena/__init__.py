@@ -1,0 +1,13 @@
+"""Play a scenario with the plain compiler and again through the cache, and compare everything a user could see.
+
+Owns: the words that scenarios are written in.  Must not know: anything inside the product; it is only a command here.
+"""
+
+from arena.needs import needs, needs_gcc_plugin_headers
+from arena.play import Arena, Mismatch, scenario
+from arena.world import ANY, HIT, MISS, RECOMPILE, UNCACHED, World
+
+__all__ = [
+    "ANY", "HIT", "MISS", "RECOMPILE", "UNCACHED",
+    "Arena", "Mismatch", "World", "needs", "needs_gcc_plugin_headers", "scenario",
+]  # fmt: skip
