@@ -1,6 +1,6 @@
 """Make one Config from the environment, the configuration file and the defaults, field by field in that order.
 
-Owns: the records of configuration, where the file is, merging, the wording of errors.  This is the only module that reads
+Owns: merging, the wording of errors.  This is the only module that reads
 os.environ (`environment`); everything else is pure in the mapping that it is given, apart from reading the one file.
 Must not know: who uses a setting.
 """
@@ -13,107 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from sccache.config.locations import cached_config_file, config_file, default_cache_dir, expand
-from sccache.config.schema import SETTINGS
+from sccache.config.schema import SETTINGS, Config, RemoteConfig
 from sccache.config.setting import Setting
 from sccache.config.storage_rows import BACKENDS
 from sccache.errors import ConfigError
 
 ENV_PREFIX = "SCCACHE_"
 LENIENT_TABLE = "cache.multilevel"  # the one table in which sccache takes unknown fields
-
-
-class PreprocessorConfig(Struct, frozen=True):
-    """Direct mode; the fields are documented in schema.py."""
-
-    use_preprocessor_cache_mode: bool = True
-    file_stat_matches: bool = False
-    use_ctime_for_stat: bool = True
-    ignore_time_macros: bool = False
-    skip_system_headers: bool = False
-    hash_working_directory: bool = True
-
-
-class DiskConfig(Struct, frozen=True):
-    """The local disk cache."""
-
-    dir: str
-    size_bytes: int = 10 << 30
-    read_only: bool = False
-    preprocessor: PreprocessorConfig = PreprocessorConfig()
-
-
-class RemoteConfig(Struct, frozen=True):
-    """A configured remote storage: values of all its rows by their short name, already of the right type."""
-
-    name: str
-    settings: dict[str, Any]
-
-    def __repr__(self) -> str:
-        """Without the settings, which hold passwords."""
-        return f"RemoteConfig({self.name!r})"
-
-
-class MultilevelConfig(Struct, frozen=True):
-    """Several storages behind each other."""
-
-    chain: tuple[str, ...] = ()
-    write_error_policy: str = "l0"
-
-
-class DistConfig(Struct, frozen=True):
-    """Distributed compilation."""
-
-    scheduler_url: str | None = None
-    auth: dict[str, str] | None = None
-    cache_dir: str | None = None
-    toolchains: tuple[dict[str, str], ...] = ()
-    toolchain_cache_size_bytes: int = 10 << 30
-    rewrite_includes_only: bool = False
-
-
-class Config(Struct, frozen=True, kw_only=True):
-    """All settings of a process or of one compile."""
-
-    disk: DiskConfig
-    disk_is_configured: bool = False
-    """Something about the disk cache was set; a chain may name `disk` only then."""
-    remotes: tuple[RemoteConfig, ...] = ()
-    """Configured remote storages; without a chain the first one counts."""
-    multilevel: MultilevelConfig = MultilevelConfig()
-    dist: DistConfig = DistConfig()
-    basedirs: tuple[str, ...] = ()
-    """Absolute, tidied, each ending in a slash."""
-    depend_mode: bool = False
-    client_side_mode: bool = False
-    zstd_level: int = 3
-    multiarch: bool = False
-    startup_timeout_s: float = 10.0
-    idle_timeout_s: float = 600.0
-    port: int = 4226
-    uds: str = ""
-    start_server: bool = False
-    no_daemon: bool = False
-    allow_core_dumps: bool = False
-    error_log: str | None = None
-    log: str | None = None
-    log_millis: bool = False
-    ignore_server_io_error: bool = False
-    recache: bool = False
-    no_cache: bool = False
-    extra_files: tuple[str, ...] = ()
-    cache_buster: str = ""
-    conf: str = ""
-    """The configuration file, whether it exists or not."""
-    cached_conf: str = ""
-    warnings: tuple[str, ...] = ()
-    """Sentences about values that were passed over."""
-
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about settings that have no effect in this version."""
-        if not self.remotes:
-            return ()
-        names = ", ".join(remote.name for remote in self.remotes)
-        return (f"Remote storage ({names}) is configured but not supported by this version; the local disk cache is used.",)
 
 
 class _Found(Struct):

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from sccache.config.load import ENV_PREFIX, Config, load
+from sccache.config.load import ENV_PREFIX, load
 from sccache.config.locations import config_file
+from sccache.config.schema import Config
 from sccache.errors import ConfigError
 
 log = logging.getLogger(__name__)

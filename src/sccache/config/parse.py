@@ -89,8 +89,8 @@ def number_from_file(value: object) -> int:
 def parse_port(text: str) -> int:
     """A TCP port."""
     port = parse_number(text)
-    if port > 0xFFFF:
-        raise ValueError(f"value is invalid: {text!r} is not a port from 0 to 65535")
+    if not 0 < port <= 0xFFFF:
+        raise ValueError(f"value is invalid: {text!r} is not a port from 1 to 65535")
     return port
 
 
