@@ -13,10 +13,12 @@ import msgspec
 from msgspec import Struct
 
 from sccache.config.locations import cached_config_file, config_file, default_cache_dir, expand
-from sccache.config.schema import SETTINGS, Config, RemoteConfig
+from sccache.config.schema import SETTINGS, Config, DiskConfig, PreprocessorConfig, RemoteConfig
 from sccache.config.setting import Setting
 from sccache.config.storage_rows import BACKENDS
 from sccache.errors import ConfigError
+
+__all__ = ["BY_ENV", "BY_NAME", "ENV_PREFIX", "Config", "DiskConfig", "PreprocessorConfig", "RemoteConfig", "environment", "load"]
 
 ENV_PREFIX = "SCCACHE_"
 LENIENT_TABLE = "cache.multilevel"  # the one table in which sccache takes unknown fields

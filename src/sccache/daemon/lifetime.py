@@ -1,0 +1,260 @@
+"""How a daemon comes to be: the command that starts it forks it, and waits until it says that it is ready.
+
+    <report> ::= "ok\\n" <address> | "in use\\n" | "error\\n" <reason>      ; through a pipe, ended by its closing
+
+Owns: leaving the caller behind (session, descriptors, signals, directory, environment), readiness, the log's place.
+Must not know: what the daemon does (server.run), how the command line words things.
+"""
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Never
+
+from msgspec import Struct
+
+from sccache.config.memory import ConfigMemory
+from sccache.config.schema import Config
+from sccache.daemon.claim import AddressInUseError, Claim, claim
+from sccache.errors import DaemonError, SccacheError
+from sccache.protocol.address import Address, from_env
+
+NOT_FOR_THE_DAEMON = (
+    "LD_PRELOAD", "DYLD_INSERT_LIBRARIES",  # fakeroot, rr, build interceptors: about the build, not about us
+    "MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS", "GNUMAKEFLAGS", "NINJA_STATUS",  # a jobserver that will be gone
+    "SCCACHE_START_SERVER", "SCCACHE_CLIENT_SIDE",
+)  # fmt: skip
+PRELOADS = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES")
+DAEMON_UMASK = 0o077
+STDERR_FD = 2
+MAX_REPORT = 1 << 16
+LOG_WITHOUT_CHOICE = "warn"  # what an error log gets when SCCACHE_LOG says nothing
+
+
+class Origin(Enum):
+    """Who starts a daemon."""
+
+    USER = "user"
+    """--start-server or a service: its settings are for all, and it must have the TCP port."""
+    COMPILE = "compile"
+    """A compile in passing: its settings are its own, and the unix socket is enough."""
+
+
+class Ready(Struct, frozen=True):
+    """A daemon listens at `address`."""
+
+    address: str
+
+
+class InUse(Struct, frozen=True):
+    """The address has a daemon, or another program has the port."""
+
+
+class Failed(Struct, frozen=True):
+    """There is no daemon, because of `reason`."""
+
+    reason: str
+
+
+class NotYet(Struct, frozen=True):
+    """The daemon was not ready in time; it may become so later."""
+
+
+Start = Ready | InUse | Failed | NotYet
+
+
+def start_daemon(config: Config, env: Mapping[str, str], origin: Origin) -> Start:
+    """Start a daemon in the background and wait until it is ready; raises DaemonError where that cannot even be tried."""
+    log_fd = open_error_log(config)
+    report_fd, child_fd = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        pid = os.fork()
+    except OSError as e:
+        raise DaemonError(f"failed to start server process: {e}") from e
+    if pid == 0:
+        _become_daemon(config, env, origin, child_fd, log_fd)
+    os.close(child_fd)
+    if log_fd is not None:
+        os.close(log_fd)
+    with contextlib.closing(os.fdopen(report_fd, "rb", buffering=0)) as pipe:
+        return _wait_for_report(pipe.fileno(), config.startup_timeout_s)
+
+
+def run_in_foreground(config: Config, env: Mapping[str, str]) -> None:
+    """Be the daemon in this process until told to stop; raises SccacheError if that cannot be."""
+    log_fd = open_error_log(config)
+    if log_fd is not None:
+        os.dup2(log_fd, STDERR_FD)
+        os.close(log_fd)
+    _forget_the_build(config)
+    _serve(config, env, os.getcwd(), Origin.USER, _say_nothing)
+
+
+def open_error_log(config: Config) -> int | None:
+    """Open SCCACHE_ERROR_LOG while its errors can still reach the user's terminal."""
+    path = config.error_log
+    if path is None:
+        return None
+    if not path:
+        raise DaemonError("Cannot read variable 'SCCACHE_ERROR_LOG'")
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as e:
+        raise DaemonError(f"Cannot open/write log file '{path}'") from e
+
+
+def without_preloads(env: Mapping[str, str]) -> dict[str, str] | None:
+    """The environment in which a command must run anew before it forks a daemon, or None if nothing is loaded into us."""
+    if not any(env.get(name) for name in PRELOADS):
+        return None
+    return {name: value for name, value in env.items() if name not in PRELOADS}
+
+
+def statistics_path(config: Config, address: Address) -> str:
+    """Where the statistics of the daemon of this address are kept: with the cache that they are about."""
+    name = os.path.basename(address.lock_path).removesuffix(".lock")
+    return os.path.join(config.disk.dir, "statistics", f"{name}.json")
+
+
+# ── in the daemon ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _become_daemon(config: Config, env: Mapping[str, str], origin: Origin, report_fd: int, log_fd: int | None) -> Never:
+    """The forked child: leaves the caller behind, serves, and exits without ever returning into the caller's code."""
+    code = 1
+    try:
+        os.setsid()
+        base_dir = os.getcwd()
+        os.chdir("/")
+        os.umask(DAEMON_UMASK)
+        _leave_stdio(log_fd)
+        _close_all_but(report_fd)
+        _forget_the_build(config)
+        _serve(config, env, base_dir, origin, lambda text: _report(report_fd, text))
+        code = 0
+    except AddressInUseError:
+        _report(report_fd, "in use\n")
+    except SccacheError as e:
+        _report(report_fd, f"error\n{_with_causes(e)}")
+    except BaseException as e:  # whatever it is, the one who waits shall read it
+        _report(report_fd, f"error\n{type(e).__name__}: {e}")
+        sys.excepthook(type(e), e, e.__traceback__)
+    finally:
+        os._exit(code)
+
+
+def _serve(config: Config, env: Mapping[str, str], base_dir: str, origin: Origin, report: Callable[[str], None]) -> None:
+    _start_logging(config)
+    address = from_env(env)
+    held = claim(address, port_must_be_free=origin is Origin.USER)
+    try:
+        from sccache.daemon import server  # most of the program; not needed to find out that there is a daemon already
+
+        settings = ConfigMemory(env, base_dir, keeps_settings=origin is Origin.USER)
+        server.run(settings, held, lambda: report(f"ok\n{address.display}"))
+    finally:
+        held.release()
+
+
+def _leave_stdio(log_fd: int | None) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+    os.dup2(null if log_fd is None else log_fd, STDERR_FD)
+
+
+def _close_all_but(kept: int) -> None:
+    """Pipes, locks and jobserver descriptors of a build must not be held by what outlives it."""
+    try:
+        found = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        found = list(range(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+    for fd in found:
+        if fd > STDERR_FD and fd != kept:
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone already
+                os.close(fd)
+
+
+def _forget_the_build(config: Config) -> None:
+    """Signals as in a fresh process, the build's own variables gone, limits as high as allowed."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGINT}:
+        with contextlib.suppress(OSError, ValueError):  # some the system keeps for itself
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for name in NOT_FOR_THE_DAEMON:
+        os.environ.pop(name, None)
+    _raise_limit(resource.RLIMIT_NOFILE)
+    if config.allow_core_dumps:
+        _raise_limit(resource.RLIMIT_CORE)
+
+
+def _raise_limit(which: int) -> None:
+    _, hard = resource.getrlimit(which)
+    with contextlib.suppress(ValueError, OSError):  # a container may forbid it: then it stays
+        resource.setrlimit(which, (hard, hard))
+
+
+def _start_logging(config: Config) -> None:
+    chosen = config.log if config.log is not None else LOG_WITHOUT_CHOICE if config.error_log else None
+    if chosen is None or (not config.error_log and not config.no_daemon):
+        return  # nobody could read it
+    from sccache.util import logs
+
+    logs.setup(chosen, milliseconds=config.log_millis)
+
+
+def _report(fd: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # the one who waited has gone
+        os.write(fd, text.encode(errors="replace")[:MAX_REPORT])
+        os.close(fd)
+
+
+def _say_nothing(_text: str) -> None:
+    """Report to nobody."""
+
+
+def _with_causes(error: BaseException) -> str:
+    text = str(error)
+    while (cause := error.__cause__) is not None:
+        text += f": {cause}"
+        error = cause
+    return text
+
+
+# ── in the command that waits ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _wait_for_report(fd: int, timeout_s: float) -> Start:
+    deadline = time.monotonic() + timeout_s
+    report = b""
+    while True:
+        readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not readable:
+            return NotYet()
+        data = os.read(fd, MAX_REPORT)
+        if not data:
+            return _read_report(report.decode())
+        report += data
+
+
+def _read_report(report: str) -> Start:
+    kind, _, rest = report.partition("\n")
+    match kind:
+        case "ok":
+            return Ready(rest)
+        case "in use":
+            return InUse()
+        case "error":
+            return Failed(rest)
+        case _:
+            return Failed("the server process ended without a word")

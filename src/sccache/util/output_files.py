@@ -1,0 +1,140 @@
+"""Put bytes where a compiler would have put them: complete or not at all.
+
+Owns: temporary files beside their target, renaming, modes, what to do about symlinks, devices and directories that
+cannot be written.  Must not know: what is in the files.
+
+A compiler's assembler unlinks its output before writing it, so a symlink or hard link is replaced, never written
+through; we do the same.  That unlink also pays: on ext4 a rename over an existing file waits for the new file's blocks
+to be allocated (measured: 84 us against 14 us for 10 KB).
+"""
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Buffer
+from types import TracebackType
+
+_NAME_COUNTER = itertools.count()
+_NAME_TRIES = 1000  # names left behind by killed processes that had our pid
+_NO_NEW_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""The directory takes no new file, but the file itself may still be writable."""
+_WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
+_PRIVATE = 0o600
+
+
+def write_file(path: str, mode: int, data: Buffer) -> None:
+    """Make `path` a file with `data` and exactly `mode`; OSError if that fails, and then no partial file."""
+    with OutputFile(path, mode) as output:
+        output.write(data)
+
+
+def create_temporary(prefix: str) -> tuple[int, str]:
+    """A new private file whose path begins with `prefix`; (descriptor, path)."""
+    for _ in range(_NAME_TRIES):
+        path = f"{prefix}{os.getpid():x}-{next(_NAME_COUNTER):x}"
+        try:
+            return os.open(path, _WRITE_NEW, _PRIVATE), path
+        except FileExistsError:
+            continue
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), prefix)
+
+
+def write_all(fd: int, data: Buffer) -> None:
+    """Write all of `data`: one write may take less (2 GiB is Linux's most, a full disk takes a part)."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_all_at(fd: int, data: Buffer, offset: int) -> None:
+    """Like write_all, at a place in the file; any number of threads may do so at once."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+        offset += count
+
+
+class OutputFile:
+    """A file being written: a context manager that puts it in place at its end, or leaves nothing on an error.
+
+    `fd` is the descriptor to write to; -1 where the target is the null device and nothing need be written.
+    """
+
+    def __init__(self, path: str, mode: int) -> None:
+        self.fd = -1
+        self._path = path
+        self._mode = mode
+        self._temporary = ""
+        self._replaces = False
+
+    def __enter__(self) -> "OutputFile":
+        kind = _target_kind(self._path)
+        if kind is None:
+            return self
+        self._replaces = kind != 0
+        directory, _, name = self._path.rpartition("/")
+        try:
+            self.fd, self._temporary = create_temporary(f"{directory}/.sccache-{name[:100]}-" if directory else ".sccache-")
+        except OSError as e:
+            if e.errno not in _NO_NEW_FILE or not self._replaces:
+                raise
+            self.fd = _open_in_place(self._path)
+        return self
+
+    def write(self, data: Buffer) -> None:
+        if self.fd >= 0:
+            write_all(self.fd, data)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.fd < 0:
+            return
+        if not self._temporary:
+            os.close(self.fd)  # in place: the file keeps the mode it had, as when a compiler writes to it
+            return
+        try:
+            try:
+                if error is None:
+                    os.fchmod(self.fd, self._mode)
+            finally:
+                os.close(self.fd)  # NFS and quotas report a full disk here
+            if error is None:
+                self._put_in_place()
+                self._temporary = ""
+        finally:
+            if self._temporary:
+                with contextlib.suppress(OSError):  # the error that brought us here is the one to report
+                    os.unlink(self._temporary)
+
+    def _put_in_place(self) -> None:
+        if self._replaces:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+        os.rename(self._temporary, self._path)
+
+
+def _target_kind(path: str) -> int | None:
+    """The file type at `path` (S_IFREG, S_IFLNK), 0 where there is none; None for the null device, OSError for others."""
+    if path.startswith(("/dev/", "/proc/")) and path != os.devnull:
+        raise OSError(errno.EINVAL, "not a place for an output file", path)  # /dev/stdout would be the daemon's own
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return 0
+    kind = stat.S_IFMT(found.st_mode)
+    if kind in (stat.S_IFREG, stat.S_IFLNK):
+        return kind
+    if kind == stat.S_IFCHR and found.st_rdev == os.stat(os.devnull).st_rdev:
+        return None
+    raise OSError(errno.EINVAL, "neither a regular file nor a symlink", path)
+
+
+def _open_in_place(path: str) -> int:
+    """Open an existing regular file (through symlinks) to overwrite it."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.open(path, _WRITE_IN_PLACE)
