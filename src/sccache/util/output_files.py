@@ -13,7 +13,6 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Buffer
 from types import TracebackType
 
 _NAME_COUNTER = itertools.count()
@@ -25,7 +24,7 @@ _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE = 0o600
 
 
-def write_file(path: str, mode: int, data: Buffer) -> None:
+def write_file(path: str, mode: int, data: bytes | memoryview) -> None:
     """Make `path` a file with `data` and exactly `mode`; OSError if that fails, and then no partial file."""
     with OutputFile(path, mode) as output:
         output.write(data)
@@ -42,14 +41,14 @@ def create_temporary(prefix: str) -> tuple[int, str]:
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), prefix)
 
 
-def write_all(fd: int, data: Buffer) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write all of `data`: one write may take less (2 GiB is Linux's most, a full disk takes a part)."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
-def write_all_at(fd: int, data: Buffer, offset: int) -> None:
+def write_all_at(fd: int, data: bytes | memoryview, offset: int) -> None:
     """Like write_all, at a place in the file; any number of threads may do so at once."""
     view = memoryview(data)
     while view:
@@ -85,7 +84,7 @@ class OutputFile:
             self.fd = _open_in_place(self._path)
         return self
 
-    def write(self, data: Buffer) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if self.fd >= 0:
             write_all(self.fd, data)
 
