@@ -30,6 +30,8 @@ class CompileRequest(Struct, frozen=True):
     terminal: Terminal = Terminal.NONE
     executable: str = ""
     """The compiler's path where the launcher already resolved it (masquerading); else empty."""
+    identity: tuple[object, ...] = ()
+    """What tells this request from others, for remembering it."""
 
 
 class Language(Enum):
@@ -125,6 +127,12 @@ class ParsedArguments(Struct, frozen=True):
     """The output records its inputs' modification times (clang PCH)."""
     search_args: tuple[str, ...] = ()
     """The subset of preprocess_args that can change the header search path (key of the search-path probe)."""
+    result_key_args: tuple[str, ...] = ()
+    """key_args without those whose whole effect is in the preprocessed text (header search directories)."""
+    toolchain_files: tuple[str, ...] = ()
+    """Names without a directory that the compiler looks up in its own places first (-specs=nano.specs): ask it, -print-file-name=NAME."""
+    forced_includes: tuple[str, ...] = ()
+    """Values of -include and -imacros, as spelled: a NAME.gch or NAME.pch beside one is read instead of it."""
 
 
 class CannotCache(Struct, frozen=True):

@@ -1,0 +1,57 @@
+"""The environment variables that reach a C-family compiler's result, as tables.
+
+Sources: GCC manual "Environment Variables Affecting GCC" and "Environment Variables Affecting the Preprocessor";
+clang's driver sources and manual; ld.so(8) for the loader's variables.
+Owns: the names and what each influences.  Must not know: keys, requests.
+"""
+
+from collections.abc import Mapping
+
+INCLUDE_PATH = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "OBJCPLUS_INCLUDE_PATH")
+"""Add header directories; their effect on a preprocessed text is in the text."""
+
+RESULT = (
+    "CCC_OVERRIDE_OPTIONS",
+    "CLANG_CONFIG_FILE_SYSTEM_DIR",
+    "CLANG_CONFIG_FILE_USER_DIR",
+    "CLANG_NO_DEFAULT_CONFIG",
+    "COMPILER_PATH",
+    "GCC_COMPARE_DEBUG",
+    "GCC_EXEC_PREFIX",
+    "IPHONEOS_DEPLOYMENT_TARGET",
+    "LD_AUDIT",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "MACOSX_DEPLOYMENT_TARGET",
+    "SCCACHE_C_CUSTOM_CACHE_BUSTER",
+    "SDKROOT",
+    "SOURCE_DATE_EPOCH",
+    "TVOS_DEPLOYMENT_TARGET",
+    "WATCHOS_DEPLOYMENT_TARGET",
+)
+"""Can change an object or which programs make it."""
+
+DIAGNOSTICS = (
+    "COLUMNS",
+    "GCC_COLORS",
+    "GCC_EXTRA_DIAGNOSTIC_OUTPUT",
+    "GCC_URLS",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LC_MESSAGES",
+    "TERM_URLS",
+)
+"""Change only the wording or look of diagnostics."""
+
+REQUEST = ("SCCACHE_RECACHE", "SCCACHE_NO_CACHE", "SCCACHE_DIRECT", "SCCACHE_EXTRAFILES", "SCCACHE_CACHE_ZSTD_LEVEL")
+"""Steer one request of ours."""
+
+RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *REQUEST, "PATH", "PWD", "TERM"))
+"""All that a remembered request must be told apart by."""
+
+
+def pick(env: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """`NAME=value` of those names that are set, in table order."""
+    return tuple(f"{name}={env[name]}" for name in names if name in env)

@@ -1,0 +1,239 @@
+"""The daemon: accepts launchers and command lines, answers small hits at once, gives the rest a task each.
+
+Owns: listening, peers' identity, turning messages into requests, idle exit, draining.
+Must not know: compilers, storage formats.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from sccache.config.memory import ConfigMemory
+from sccache.daemon.claim import Claim
+from sccache.daemon.connection import RECEIVE_BYTES, Connection
+from sccache.daemon.requests import Requests
+from sccache.daemon.workshop import Workshop
+from sccache.errors import ProtocolError, SccacheError
+from sccache.protocol import control, messages
+from sccache.protocol.blocking import is_same_user
+from sccache.protocol.framing import HEADER_SIZE
+from sccache.protocol.version import VERSION_TEXT
+from sccache.stages.hands import Answer, Exec, Finish, LauncherGone, Replay
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_EVERY_S = 3.0  # a launcher's patience is 15 s
+DRAIN_TIMEOUT_S = 10.0
+ACCEPT_BATCH = 64  # connections taken in one turn of the loop, so that answers get their turn too
+
+
+class Server:
+    """One daemon on one claimed address."""
+
+    def __init__(self, memory: ConfigMemory, claim: Claim) -> None:
+        self._claim = claim
+        self._memory = memory
+        self.workshop = Workshop(memory.base, claim.address)
+        self._requests = Requests(memory)
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._receive = bytearray(RECEIVE_BYTES)
+        self._view = memoryview(self._receive)
+        self._namespace = _mount_namespace()
+        self._stopping = asyncio.Event()
+        self._last_work_s = 0.0
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Serve until told to stop, idle for too long, or replaced; then drain."""
+        loop = asyncio.get_running_loop()
+        self._last_work_s = loop.time()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        listeners = [listener for listener in (self._claim.unix, self._claim.tcp) if listener is not None]
+        for listener in listeners:
+            listener.setblocking(False)
+            loop.add_reader(listener.fileno(), self._accept, listener)
+        ready()
+        try:
+            async with self.workshop:
+                await self._until_stopped()
+                for listener in listeners:
+                    loop.remove_reader(listener.fileno())
+                self._claim.release()
+                await self._drain()
+        finally:
+            self._claim.release()
+
+    async def _until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_ALIVE_EVERY_S):
+                    await self._stopping.wait()
+            for connection in self._connections:
+                connection.keep_alive()
+            self.workshop.save_soon()
+            limit_s = self._memory.base.idle_timeout_s
+            busy = self._connections or self.workshop.is_busy()
+            if busy:
+                self._last_work_s = loop.time()
+            elif limit_s and loop.time() - self._last_work_s >= limit_s:
+                log.info("idle for %s s, exiting", limit_s)
+                return
+
+    async def _drain(self) -> None:
+        """Let launchers that wait for an answer get it; those whose compiler runs finish on their own."""
+        waiting = list(self._connections.values())
+        if waiting:
+            await asyncio.wait(waiting, timeout=DRAIN_TIMEOUT_S)
+        for task in waiting:
+            task.cancel()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPT_BATCH):
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as e:
+                log.warning("cannot accept a connection: %s", e)
+                return
+            sock.setblocking(False)
+            if listener is self._claim.unix and not is_same_user(sock):
+                log.warning("a connection of another user was refused")
+                sock.close()
+                continue
+            self._first_message(sock, trusted=listener is self._claim.unix)
+
+    def _first_message(self, sock: socket.socket, *, trusted: bool) -> None:
+        """Answer a request that has already come and is a small hit; everything else gets a task."""
+        try:
+            size = sock.recv_into(self._receive)
+        except BlockingIOError:
+            size = -1
+        except OSError:
+            size = 0
+        if size == 0:
+            sock.close()
+            return
+        self._last_work_s = asyncio.get_running_loop().time()
+        received = bytes(self._view[: max(size, 0)])
+        if trusted and self._answer_at_once(sock, received):
+            sock.close()
+            return
+        connection = Connection(sock, received)
+        task = asyncio.get_running_loop().create_task(self._attend(connection, trusted=trusted))
+        self._connections[connection] = task
+        task.add_done_callback(lambda _: self._connections.pop(connection, None))
+
+    def _answer_at_once(self, sock: socket.socket, received: bytes) -> bool:
+        if len(received) <= HEADER_SIZE or received[HEADER_SIZE] != messages.COMPILE:
+            return False
+        if int.from_bytes(received[:HEADER_SIZE], "big") != len(received) - HEADER_SIZE:
+            return False
+        try:
+            message = messages.parse_compile(received[HEADER_SIZE:])
+            if isinstance(message, messages.OtherVersion) or not self._is_ours(message):
+                return False
+            config, identity = self._requests.identify(message)
+            finish = self.workshop.hit_nowait(config, identity)
+            if finish is None:
+                return False
+            frame = messages.encode_finish(finish.exit_code, finish.stdout, finish.stderr)
+            if sock.send(frame) == len(frame):
+                return True
+        except (SccacheError, OSError) as e:
+            log.debug("no answer at once: %s", e)
+            return False
+        return False
+
+    def _is_ours(self, message: messages.CompileMessage) -> bool:
+        """Same build, and the same view of the file system: paths mean the same to us."""
+        return message.version == VERSION_TEXT and message.mount_namespace in (0, self._namespace)
+
+    async def _attend(self, connection: Connection, *, trusted: bool) -> None:
+        try:
+            await self._converse(connection, trusted=trusted)
+        except (LauncherGone, ProtocolError) as e:
+            log.debug("connection ended: %r", e)
+        except Exception:
+            log.exception("a request failed; its compiler runs without us")
+            await self._give_up(connection)
+        finally:
+            connection.close()
+
+    async def _give_up(self, connection: Connection) -> None:
+        """Whatever broke here is not the user's problem."""
+        with suppress(LauncherGone):
+            await connection.send(messages.encode_replay() if connection.ran_compile else messages.encode_exec())
+
+    async def _converse(self, connection: Connection, *, trusted: bool) -> None:
+        request = messages.parse_request(await connection.receive())
+        match request:
+            case messages.OtherVersion():
+                await self._retire(connection)
+            case messages.CompileMessage() | messages.Control() if not trusted and request.secret != self._claim.secret:
+                log.warning("a TCP connection without the secret was refused")
+            case messages.CompileMessage():
+                await self._compile(connection, request)
+            case messages.Control():
+                await self._control(connection, request)
+            case _:
+                raise ProtocolError("a conversation begins with a request")
+
+    async def _retire(self, connection: Connection) -> None:
+        log.info("a peer of another version asks for its own daemon; this one drains")
+        self._claim.release()
+        self._stopping.set()
+        await connection.send(messages.RETIRE_FRAME)
+
+    async def _compile(self, connection: Connection, message: messages.CompileMessage) -> None:
+        if message.version != VERSION_TEXT:
+            await self._retire(connection)
+            return
+        if not self._is_ours(message):
+            await connection.send(messages.encode_exec())  # another mount namespace: our paths are not theirs
+            return
+        config, request = self._requests.request(message)
+        answer = await self.workshop.compile(config, request, connection)
+        await connection.send(_frame(answer))
+
+    async def _control(self, connection: Connection, message: messages.Control) -> None:
+        request = control.decode_request(message.payload)
+        if isinstance(request, control.Shutdown):
+            answer = self.workshop.control(request)
+            self._claim.release()
+            self._stopping.set()
+        else:
+            answer = await asyncio.to_thread(self.workshop.control, request)
+        await connection.send(messages.encode_control_reply(control.encode_answer(answer)))
+
+
+def _frame(answer: Answer) -> bytes:
+    match answer:
+        case Finish():
+            return messages.encode_finish(answer.exit_code, answer.stdout, answer.stderr)
+        case Replay():
+            return messages.encode_replay()
+        case Exec():
+            return messages.encode_exec(os.fsencode(answer.executable))
+
+
+def _mount_namespace() -> int:
+    """The kernel's number of our mount namespace; 0 where there is none."""
+    try:
+        return os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:
+        return 0
+
+
+def run(memory: ConfigMemory, claim: Claim, ready: Callable[[], None]) -> None:
+    """Be the daemon of a claimed address until it is time to stop."""
+
+    async def main() -> None:
+        await Server(memory, claim).serve(ready)
+
+    asyncio.run(main())

@@ -1,0 +1,147 @@
+"""One compile, top to bottom.  READ SECOND (after model.py).
+
+    request ─▶ driver ─▶ arguments ─▶ toolchain ─▶ manifest ─▶ hit
+                                                   └▶ preprocess ─▶ text key ─▶ hit
+                                                                    └▶ compile ─▶ answer ─▶ store
+
+Every way out that is not a hit or a cached compile ends in running the compiler; nothing here may fail a build.
+Owns: the order of the stages and what each outcome counts as.  Must not know: sockets, processes, how anything is stored.
+"""
+
+import time
+from typing import assert_never
+
+from sccache.compilers import c_family, languages
+from sccache.config.load import Config
+from sccache.hashing.files import FileMemory
+from sccache.model import CannotCache, CompileRequest, NotCompilation, ParsedArguments
+from sccache.stages import job as job_stage
+from sccache.stages import lookup, recipes, results
+from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
+from sccache.stages.job import Job
+from sccache.stages.toolchains import Driver, Toolchains
+from sccache.stats import Stats
+from sccache.storage.disk import DiskStorage
+
+
+class Pipeline:
+    """Compiles for one configuration; the daemon keeps one for each that its clients use."""
+
+    def __init__(self, config: Config, files: FileMemory, storage: DiskStorage, stats: Stats, scratch: recipes.Scratch) -> None:
+        self.config = config
+        self.storage = storage
+        self._files = files
+        self._stats = stats
+        self._scratch = scratch
+        self._toolchains = Toolchains(files, storage, scratch.probe_source())
+        self.hot = lookup.HotRequests(files, storage, stats)
+
+    async def compile(self, request: CompileRequest, hands: Hands, store: results.StoreSoon) -> Answer:
+        """Answer one request; what is to be kept is handed to `store`, to be done after the answer."""
+        self._stats.count("compile_requests")
+        driver = await self._toolchains.driver(request, hands)
+        if driver is None:
+            return Exec()
+        if isinstance(driver, str):
+            self._stats.count("requests_unsupported_compiler")
+            return Exec(driver)
+        parsed = c_family.parse(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
+        match parsed:
+            case NotCompilation():
+                self._stats.count("requests_not_compile")
+                return Exec(driver.path)
+            case CannotCache(reason=reason):
+                self._stats.count_not_cached(reason)
+                return Exec(driver.path)
+            case ParsedArguments():
+                self._stats.count("requests_executed")
+                return await self._compile_parsed(request, driver, parsed, hands, store)
+            case never:
+                assert_never(never)
+
+    async def _compile_parsed(
+        self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, store: results.StoreSoon
+    ) -> Answer:
+        if "SCCACHE_NO_CACHE" in request.env:
+            return await self._run_uncached(request, driver, parsed, hands, counted_as=None)
+        job = await self._make_job(request, driver, parsed, hands)
+        if job is None:
+            return await self._run_uncached(request, driver, parsed, hands, counted_as="non_cacheable_compilations")
+        if "SCCACHE_RECACHE" in request.env:
+            return await self._miss(job, hands, store, "forced recache", None)
+        found = lookup.direct(job, self._files, self.storage)
+        match found:
+            case lookup.Hit():
+                answer = await self._hit(job, found, direct=True)
+                return answer or await self._miss(job, hands, store, "damaged entry", None)
+            case lookup.Miss(reason=reason):
+                return await self._without_manifest(job, hands, store, reason)
+            case never:
+                assert_never(never)
+
+    async def _make_job(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Job | None:
+        toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
+        if toolchain is None:
+            return None
+        return job_stage.make(request, parsed, driver, toolchain, self.config, self._files)
+
+    async def _without_manifest(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str) -> Answer:
+        if self.config.depend_mode and recipes.can_depend(job):
+            return await self._miss(job, hands, store, reason, None)
+        text = await recipes.preprocess(job, hands, self._scratch, self._files)
+        if text is None:  # the preprocessor refuses; the compiler may not, or will say why
+            return await self._miss(job, hands, store, reason, None)
+        found = lookup.by_text(job, text, self.storage)
+        if isinstance(found, lookup.Hit):
+            answer = await self._hit(job, found, direct=False)
+            if answer is not None:
+                store(results.remember(job, text, found.key, self._files, self.storage))
+                return answer
+            reason = "damaged entry"
+        return await self._miss(job, hands, store, reason, text)
+
+    async def _hit(self, job: Job, hit: lookup.Hit, *, direct: bool) -> Finish | None:
+        start = time.monotonic_ns()
+        finish = await lookup.restore(job, hit, self.storage)
+        if finish is not None:
+            language, advanced = languages.statistics_names(job.parsed.language, job.driver.family)
+            self._stats.hit(language, advanced, time.monotonic_ns() - start, direct=direct)
+            if direct:
+                self.hot.remember(job, hit)
+        return finish
+
+    async def _miss(
+        self, job: Job, hands: Hands, store: results.StoreSoon, reason: str, text: recipes.Preprocessed | None
+    ) -> Answer:
+        recipe = recipes.compile_recipe(job, self._scratch, text)
+        attempt = results.begin(job, text)
+        ran = await hands.run(recipe.command)
+        language, advanced = languages.statistics_names(job.parsed.language, job.driver.family)
+        if ran.status != 0:
+            self._stats.compile_failed(ran.duration_ns)
+            return Replay()
+        kept = await results.collect(attempt, recipe, ran, self._files)
+        if isinstance(kept, str):
+            self._stats.compiled(ran.duration_ns)
+            self._stats.count("non_cacheable_compilations")
+            self._stats.not_cached[kept] = self._stats.not_cached.get(kept, 0) + 1
+        else:
+            if reason == "forced recache":
+                self._stats.count("forced_recaches")
+            self._stats.miss(language, advanced, ran.duration_ns, reason)
+            store(results.keep(kept, self.storage, self._files, self._stats, self.config))
+        return Replay()
+
+    async def _run_uncached(
+        self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, *, counted_as: str | None
+    ) -> Answer:
+        colour = recipes.colour_arguments(driver.family, parsed, request)
+        command = Command(driver.path, (*request.argv[1:], *colour), is_compile=True, name=request.argv[0])
+        ran: Ran = await hands.run(command)
+        if ran.status != 0:
+            self._stats.compile_failed(ran.duration_ns)
+        else:
+            self._stats.compiled(ran.duration_ns)
+            if counted_as:
+                self._stats.count(counted_as)
+        return Replay()

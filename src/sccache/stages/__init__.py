@@ -1,0 +1,1 @@
+"""The stages of pipeline.py, one file each: what it needs done is done here."""

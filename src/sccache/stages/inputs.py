@@ -1,0 +1,93 @@
+"""Find every input of a compile: what it read, and what it would have read had it been there.
+
+Owns: reading dependency files, precompiled headers lying beside headers, the variant that a manifest records.
+Must not know: keys, storage, how commands are run.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from sccache.compilers import depfiles
+from sccache.hashing.files import FileMemory
+from sccache.model import FileFacts
+from sccache.preprocessor_cache.absent import SearchDirs, absent_names
+from sccache.stages.job import Job
+
+TIME_MACROS = 7  # FileFacts.time_macros: __TIME__ | __DATE__ | __TIMESTAMP__
+ASSEMBLER_INCLUDES = 8
+PRECOMPILED = {"gcc": (".gch",), "clang": (".gch", ".pch")}
+CLOCK_GRANULARITY_NS = 20_000_000  # a kernel tick is at most 10 ms; twice that for safety
+
+
+class Inputs(Struct, frozen=True):
+    """What a compile read."""
+
+    names: tuple[str, ...]
+    """As the compiler spelled them, in its order; the source is first."""
+    facts: Mapping[str, FileFacts]
+    """Absolute path → content, of every file read, headers' precompiled forms included."""
+
+    def has(self, bits: int) -> bool:
+        """Whether any input contains text of these kinds."""
+        return any(facts.time_macros & bits for facts in self.facts.values())
+
+    def changed_since(self, start_ns: int) -> bool:
+        """Whether an input was written at or after this moment (wall clock), within the clock's granularity."""
+        limit = start_ns - CLOCK_GRANULARITY_NS
+        return any(facts.mtime_ns >= limit or facts.ctime_ns >= limit for facts in self.facts.values())
+
+    def contents(self) -> dict[str, bytes]:
+        """Absolute path → digest."""
+        return {path: facts.digest for path, facts in self.facts.items()}
+
+
+def read_depfile(path: str) -> tuple[str, ...] | None:
+    """The names in a dependency file; None when it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return depfiles.parse(os.fsdecode(file.read()))
+    except OSError:
+        return None
+
+
+def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Iterable[str] = ()) -> Inputs | None:
+    """Facts of everything a dependency file names; None when one of them cannot be read (it is gone, or not a file)."""
+    facts: dict[str, FileFacts] = {job.source: job.source_facts}
+    for name in (*names, *extra):
+        path = job.path(name)
+        if path in facts:
+            continue
+        found = files.facts(path)
+        if found is None:
+            return None
+        facts[path] = found
+    for path in list(facts):
+        for precompiled in _precompiled(path, PRECOMPILED[job.driver.family]):
+            found = files.facts(precompiled)
+            if found is None:
+                return None
+            facts[precompiled] = found
+    return Inputs(tuple(names), facts)
+
+
+def _precompiled(path: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Precompiled forms beside a header, which the compiler may take instead of it (gcc: a file or a directory of them)."""
+    found: list[str] = []
+    for suffix in suffixes:
+        candidate = path + suffix
+        if os.path.isdir(candidate):
+            found += [entry.path for entry in os.scandir(candidate)]
+        elif os.path.lexists(candidate):
+            found.append(candidate)
+    return found
+
+
+def absences(job: Job, inputs: Inputs, files: FileMemory) -> dict[str, list[str]] | None:
+    """Directory → names whose appearance would change this compile; None when that cannot be told."""
+    search = SearchDirs(
+        quote=tuple(job.path(name) for name in job.toolchain.quote),
+        bracket=tuple(job.path(name) for name in job.toolchain.bracket),
+    )
+    return absent_names(tuple(inputs.facts), search, job.request.cwd, files, job.driver.family)

@@ -1,0 +1,212 @@
+"""One cacheable compile with all that its keys need.
+
+Three keys, from cheap to precise (docs/formats/keys.md):
+    manifest key   what can be known without reading a header: compiler, arguments, environment, source content
+    text key       the same without header search options, plus the preprocessed text
+    inputs key     the manifest key plus every input's content (depend mode)
+
+Owns: the Job and its keys.  Must not know: storage, the launcher.
+"""
+
+import os
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from sccache.compilers import environment
+from sccache.compilers.options.gcc import is_search_option
+from sccache.config.load import Config, PreprocessorConfig
+from sccache.hashing.cpu import processor
+from sccache.hashing.basedirs import Basedirs
+from sccache.hashing.digest import digest
+from sccache.hashing.files import FileMemory
+from sccache.hashing.keys import KeyBuilder
+from sccache.model import Colour, CompileRequest, FileFacts, ParsedArguments, Terminal
+from sccache.stages.toolchains import Driver, Toolchain
+
+
+class Job(Struct, frozen=True):
+    """A parsed request whose compiler and source are known."""
+
+    request: CompileRequest
+    parsed: ParsedArguments
+    driver: Driver
+    toolchain: Toolchain
+    source: str
+    """Absolute path."""
+    source_facts: FileFacts
+    named_inputs: tuple[tuple[str, bytes], ...]
+    """Files named by options or settings, with their content's digest."""
+    roots: Basedirs
+    preprocessor: PreprocessorConfig
+    colour: bool
+    """Diagnostics are to be coloured."""
+    context: bytes
+    """What, besides the inputs, decides the wording of diagnostics."""
+    common: tuple[tuple[str, bytes | str | tuple[str, ...]], ...]
+    """Records shared by all keys."""
+
+    def path(self, name: str) -> str:
+        """`name` as seen from the job's working directory."""
+        return os.path.join(self.request.cwd, name)
+
+    def watched(self) -> tuple[tuple[str, bytes], ...]:
+        """Files beside a variant's inputs that must be as they are for a remembered hit to stand."""
+        return ((self.source, self.source_facts.digest), *self.named_inputs, *self.toolchain.files)
+
+    def watched_absences(self) -> dict[str, list[str]]:
+        """Directory → names beside a variant's that must stay absent: better compilers, tools and profiles."""
+        found = {directory: list(names) for directory, names in self.toolchain.absent.items()}
+        for directory, names in self.driver.absent.items():
+            found.setdefault(directory, []).extend(names)
+        for name in self.parsed.absent_files:
+            path = self.path(name)
+            found.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
+        return found
+
+    def manifest_key(self) -> str:
+        """Key of the manifest: direct mode's question."""
+        key = self._common("manifest")
+        key.add("arguments", self.roots.arguments(self.parsed.key_args))
+        key.add("source", self.roots.path(self.source)).add("source as spelled", self.roots.path(self.parsed.source))
+        key.add("source content", self.source_facts.digest)
+        key.add("include path", environment.pick(self.request.env, environment.INCLUDE_PATH))
+        key.add("skip system headers", str(self.preprocessor.skip_system_headers))
+        return key.key()
+
+    def text_key(self, text: bytes, extra: tuple[bytes, ...]) -> str:
+        """Key of the result by its preprocessed text's digest."""
+        key = self._common("text")
+        key.add("arguments", self.roots.arguments(tuple(without_search_options(self.parsed.key_args))))
+        key.add("text", text)
+        for content in extra:
+            key.add("also", content)
+        return key.key()
+
+    def inputs_key(self, contents: Mapping[str, bytes]) -> str:
+        """Key of the result by the content of every input."""
+        key = KeyBuilder("inputs").add("manifest", self.manifest_key())
+        for path, content in sorted(contents.items()):
+            key.add(self.roots.path(path), content)
+        return key.key()
+
+    def bound_key(self, key: str) -> str:
+        """The key under which a result is kept that names this very checkout."""
+        bound = KeyBuilder("bound").add("key", key).add("roots", self.roots.roots)
+        return bound.add("directory", self.request.cwd).key()
+
+    def _common(self, kind: str) -> KeyBuilder:
+        key = KeyBuilder(kind)
+        for name, value in self.common:
+            key.add(name, value)
+        return key
+
+
+def without_search_options(args: tuple[str, ...]) -> list[str]:
+    """Arguments without the options whose whole effect is in the preprocessed text."""
+    kept: list[str] = []
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+            continue
+        takes_next = is_search_option(arg)
+        if takes_next is None:
+            kept.append(arg)
+        else:
+            skip = takes_next
+    return kept
+
+
+def named_inputs(parsed: ParsedArguments, request: CompileRequest, files: FileMemory) -> list[tuple[str, bytes]] | None:
+    """Digests of the files that options and SCCACHE_EXTRAFILES name; None when one cannot be read."""
+    extra = tuple(name for name in request.env.get("SCCACHE_EXTRAFILES", "").split(":") if name)
+    found: list[tuple[str, bytes]] = []
+    for name in dict.fromkeys((*parsed.input_files, *extra)):
+        path = os.path.join(request.cwd, name)
+        facts = files.facts(path)
+        if facts is None:
+            return None
+        found.append((path, facts.digest))
+    return found
+
+
+def wants_colour(parsed: ParsedArguments, request: CompileRequest) -> bool:
+    """Whether the compiler, run plainly, would colour its diagnostics."""
+    if parsed.colour is not Colour.AUTO:
+        return parsed.colour is Colour.ALWAYS
+    env = request.env
+    return bool(request.terminal & Terminal.STDERR) and env.get("TERM", "dumb") != "dumb" and env.get("GCC_COLORS") != ""
+
+
+def diagnostics_context(request: CompileRequest, *, colour: bool) -> bytes:
+    """Digest of all that changes the wording of diagnostics but not the object."""
+    settings = environment.pick(request.env, environment.DIAGNOSTICS)
+    return digest("\0".join(("colour" if colour else "plain", *settings)).encode("utf-8", "surrogateescape"))
+
+
+def working_directory(request: CompileRequest) -> str:
+    """The directory name that reaches debug information: $PWD where it names the working directory, as gcc and clang do."""
+    shown = request.env.get("PWD", "")
+    if shown == request.cwd or not shown.startswith("/"):
+        return request.cwd
+    try:
+        return shown if os.path.samefile(shown, request.cwd) else request.cwd
+    except OSError:
+        return request.cwd
+
+
+def common_records(
+    request: CompileRequest, parsed: ParsedArguments, toolchain: Toolchain, roots: Basedirs, *, hash_cwd: bool
+) -> tuple[tuple[str, bytes | str | tuple[str, ...]], ...]:
+    """The records that every key of this compile begins with."""
+    records: list[tuple[str, bytes | str | tuple[str, ...]]] = [
+        ("compiler", toolchain.identity),
+        ("driver", "c++" if parsed.plusplus else "c"),
+        ("language", parsed.language.value),
+        ("environment", environment.pick(request.env, environment.RESULT)),
+        ("dependencies", "user headers" if parsed.depfile and not parsed.depfile.system_headers else "all"),
+        ("roles", tuple(output.role for output in parsed.outputs)),
+    ]
+    if hash_cwd:
+        records.append(("directory", roots.path(working_directory(request))))
+    if parsed.output_in_key:
+        records.append(("output", roots.path(parsed.output)))
+    if parsed.native_cpu:
+        records.append(("processor", processor()))
+    return tuple(records)
+
+
+def make(
+    request: CompileRequest,
+    parsed: ParsedArguments,
+    driver: Driver,
+    toolchain: Toolchain,
+    config: Config,
+    files: FileMemory,
+) -> Job | None:
+    """The job for a parsed request; None when the source or a file that an option names cannot be read."""
+    source = os.path.join(request.cwd, parsed.source)
+    facts = files.facts(source)
+    named = named_inputs(parsed, request, files)
+    if facts is None or named is None:
+        return None
+    hash_cwd = config.disk.preprocessor.hash_working_directory
+    roots = Basedirs(config.basedirs if hash_cwd else (*config.basedirs, request.cwd + "/"))
+    colour = wants_colour(parsed, request)
+    common = common_records(request, parsed, toolchain, roots, hash_cwd=hash_cwd)
+    contents = tuple(content.hex() for _, content in named)
+    return Job(
+        request=request,
+        parsed=parsed,
+        driver=driver,
+        toolchain=toolchain,
+        source=source,
+        source_facts=facts,
+        named_inputs=tuple(named),
+        roots=roots,
+        preprocessor=config.disk.preprocessor,
+        colour=colour,
+        context=diagnostics_context(request, colour=colour),
+        common=(*common, ("named files", contents)),
+    )

@@ -1,0 +1,164 @@
+"""Find a result, and give it out.
+
+Owns: the ways from a job to an entry (manifest, text), restoring, and the memory of requests seen before.
+Must not know: how a result is made.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+
+from msgspec import Struct
+
+from sccache.compilers import languages
+from sccache.entry import Entry, open_entry
+from sccache.errors import DamagedError, SccacheError
+from sccache.hashing.files import FileMemory, Watch
+from sccache.preprocessor_cache import manifest
+from sccache.stages import outputs
+from sccache.stages.hands import Finish
+from sccache.stages.job import Job
+from sccache.stages.recipes import Preprocessed
+from sccache.stats import Stats
+from sccache.storage.disk import DiskStorage, Kind
+
+SMALL_ENTRY_BYTES = 512 << 10  # above it writing takes milliseconds: done in a thread
+MAX_HOT_REQUESTS = 20_000
+
+
+class Hit(Struct, frozen=True):
+    """An entry that answers the job."""
+
+    key: str
+    entry: Entry
+    size_bytes: int
+    watch: Watch | None
+    """What must hold for this to be true again; None when found by text."""
+
+
+class Miss(Struct, frozen=True):
+    """No entry, and why."""
+
+    reason: str
+
+
+def is_direct(job: Job) -> bool:
+    """Whether direct mode may be used for this job."""
+    wanted = job.preprocessor.use_preprocessor_cache_mode and job.parsed.direct_mode
+    return wanted and job.request.env.get("SCCACHE_DIRECT", "").lower() not in ("false", "off", "0")
+
+
+def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
+    """Find a result by a manifest."""
+    if not is_direct(job):
+        return Miss("direct mode off")
+    key = job.manifest_key()
+    blob = storage.get_nowait(key, Kind.MANIFEST)
+    if blob is None:
+        return Miss("never seen")
+    try:
+        known = manifest.decode(blob, job.roots)
+    except DamagedError:
+        storage.drop(key, Kind.MANIFEST)
+        return Miss("damaged manifest")
+    found = manifest.lookup(known, files, job.preprocessor, job.watched(), job.watched_absences())
+    if found is None:
+        return Miss("an input changed")
+    variant, watch = found
+    hit = _load(job, job.bound_key(variant.result_key) if variant.bound else variant.result_key, storage, watch)
+    return hit or Miss("entry gone")
+
+
+def by_text(job: Job, text: Preprocessed, storage: DiskStorage) -> Hit | None:
+    """Find a result by the preprocessed text."""
+    key = job.text_key(text.text, text.also)
+    hit = _load(job, key, storage, None)
+    if hit is None and job.roots.roots:
+        hit = _load(job, job.bound_key(key), storage, None)
+    return hit
+
+
+def _load(job: Job, key: str, storage: DiskStorage, watch: Watch | None) -> Hit | None:
+    blob = storage.get_nowait(key, Kind.ENTRY)
+    if blob is None:
+        return None
+    try:
+        entry = open_entry(blob)
+    except DamagedError:
+        storage.drop(key, Kind.ENTRY)
+        return None
+    if entry.diagnostics_for(job.context) is None or not outputs.can_restore(job, entry):
+        return None
+    return Hit(key, entry, len(blob), watch)
+
+
+async def restore(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
+    """Write the hit's outputs; None when that is not possible (the caller compiles instead)."""
+    if hit.size_bytes <= SMALL_ENTRY_BYTES:
+        return restore_nowait(job, hit, storage)
+    return await asyncio.to_thread(restore_nowait, job, hit, storage)
+
+
+def restore_nowait(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
+    """As `restore`, at once."""
+    diagnostics = hit.entry.diagnostics_for(job.context)
+    if diagnostics is None:
+        return None
+    try:
+        outputs.restore(job, hit.entry)
+    except DamagedError:
+        storage.drop(hit.key, Kind.ENTRY)
+        return None
+    except (SccacheError, OSError):
+        return None
+    return Finish(0, diagnostics.stdout, diagnostics.stderr)
+
+
+class _Hot(Struct, frozen=True):
+    job: Job
+    key: str
+    watch: Watch
+    names: tuple[str, str]
+
+
+class HotRequests:
+    """Requests answered before, by their bytes: the whole way to a hit is one check of files and one read."""
+
+    def __init__(self, files: FileMemory, storage: DiskStorage, stats: Stats) -> None:
+        self._files = files
+        self._storage = storage
+        self._stats = stats
+        self._known: OrderedDict[tuple[object, ...], _Hot] = OrderedDict()
+
+    def remember(self, job: Job, hit: Hit) -> None:
+        """Keep the way to this hit, if it can be checked by files alone."""
+        if hit.watch is None or not job.driver.transparent:
+            return
+        names = languages.statistics_names(job.parsed.language, job.driver.family)
+        self._known[job.request.identity] = _Hot(job, hit.key, hit.watch, names)
+        if len(self._known) > MAX_HOT_REQUESTS:
+            self._known.popitem(last=False)
+
+    def hit_nowait(self, identity: tuple[object, ...]) -> Finish | None:
+        """The answer to a request answered before, if everything still holds and it is small."""
+        hot = self._known.get(identity)
+        if hot is None:
+            return None
+        start = time.monotonic_ns()
+        if not self._files.holds(hot.watch):
+            del self._known[identity]
+            return None
+        blob = self._storage.get_nowait(hot.key, Kind.ENTRY, SMALL_ENTRY_BYTES)
+        if blob is None:
+            return None
+        try:
+            hit = Hit(hot.key, open_entry(blob), len(blob), None)
+        except DamagedError:
+            self._storage.drop(hot.key, Kind.ENTRY)
+            return None
+        finish = restore_nowait(hot.job, hit, self._storage)
+        if finish is not None:
+            self._stats.count("compile_requests")
+            self._stats.count("requests_executed")
+            self._stats.hit(*hot.names, time.monotonic_ns() - start, direct=True)
+        return finish

@@ -1,0 +1,246 @@
+"""Judge what a compile gave, and keep it.
+
+Nothing is kept of a compile whose inputs changed under it, whose outputs are not all there, or whose result holds the time.
+
+Owns: the checks between a successful compile and a stored entry, the entry's key, the manifest's new variant.
+Must not know: how a result is found.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from sccache.config.load import Config
+from sccache.entry import open_entry, pack
+from sccache.errors import DamagedError, StorageError
+from sccache.hashing import time_macros
+from sccache.hashing.files import FileMemory
+from sccache.hashing.keys import KeyBuilder
+from sccache.model import Diagnostics
+from sccache.preprocessor_cache import manifest
+from sccache.stages import inputs as inputs_stage
+from sccache.stages import lookup, outputs
+from sccache.stages.hands import Ran
+from sccache.stages.inputs import Inputs
+from sccache.stages.job import Job
+from sccache.stages.outputs import Produced, Stamp
+from sccache.stages.recipes import Preprocessed, Recipe, remove
+from sccache.stats import Stats
+from sccache.storage.disk import DiskStorage, Kind
+
+StoreSoon = Callable[[Coroutine[Any, Any, None]], None]
+MAX_DIAGNOSTICS = 8  # contexts (terminal or not, languages) kept in one entry
+BIG_OUTPUT_BYTES = 8 << 20  # beyond it reading takes milliseconds: done in a thread
+
+
+class Attempt(Struct, frozen=True):
+    """A compile about to run."""
+
+    job: Job
+    text: Preprocessed | None
+    before: Mapping[str, Stamp | None]
+
+
+class Kept(Struct, frozen=True):
+    """A compile whose result may be kept."""
+
+    job: Job
+    key: str
+    inputs: Inputs
+    produced: Produced
+    diagnostics: Diagnostics
+    bound: bool
+    """The result names this checkout's directories."""
+    timeless: bool
+    """No input mentions a time macro: a manifest may vouch for the result."""
+    start_ns: int
+
+
+def begin(job: Job, text: Preprocessed | None) -> Attempt:
+    """Note what stands at the outputs' places before the compile."""
+    return Attempt(job, text, outputs.stamps(job))
+
+
+async def collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> Kept | str:
+    """What a successful compile gave, ready to be kept; or the reason why it is not."""
+    try:
+        return await asyncio.to_thread(_collect, attempt, recipe, ran, files)
+    finally:
+        for path in (recipe.depfile, recipe.assembler_depfile):
+            if path:
+                remove(path)
+
+
+def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> Kept | str:
+    job, text = attempt.job, attempt.text
+    payloads = _payloads(job, recipe)
+    found = _inputs(attempt, recipe, payloads, files)
+    if found is None:
+        return "inputs unknown"
+    start_ns = text.start_ns if text else recipe.start_ns
+    if found.changed_since(start_ns) or not _still_holds(found, files):
+        return "input changed during compile"
+    if job.driver.family == "clang" and found.has(inputs_stage.ASSEMBLER_INCLUDES):
+        return ".incbin"
+    timeless = job.preprocessor.ignore_time_macros or not found.has(inputs_stage.TIME_MACROS)
+    if text is None and not timeless:
+        return "time macro"
+    names = found.names if not _uses_precompiled(found) else ()
+    produced = outputs.read(job, attempt.before, names)
+    if produced is None:
+        return "output missing"
+    if not job.preprocessor.ignore_time_macros and _holds_the_time(job, produced, start_ns):
+        return "time macro"
+    diagnostics = _diagnostics(job, ran)
+    bound = bool(job.roots.roots) and produced.contains(job, diagnostics)
+    return Kept(job, _key(attempt, found, payloads, files), found, produced, diagnostics, bound, timeless, start_ns)
+
+
+def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...]:
+    """Files that the assembler read beside what the compiler gave it (.incbin, .include)."""
+    if not recipe.assembler_depfile:
+        return ()
+    names = inputs_stage.read_depfile(recipe.assembler_depfile) or ()
+    return tuple(name for name in names[1:] if name != job.parsed.source)
+
+
+def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: FileMemory) -> Inputs | None:
+    job, text = attempt.job, attempt.text
+    if text is not None:
+        if not payloads:
+            return text.inputs
+        return inputs_stage.collect(job, text.inputs.names, files, payloads)
+    if not job.parsed.needs_preprocessing:
+        return inputs_stage.collect(job, (job.parsed.source,), files, payloads)
+    depfile = job.parsed.depfile
+    if depfile is not None and not depfile.system_headers:
+        return None  # -MMD leaves system headers out
+    names = inputs_stage.read_depfile(recipe.depfile or job.path(depfile.path if depfile else ""))
+    return None if not names else inputs_stage.collect(job, names, files, payloads)
+
+
+def _still_holds(found: Inputs, files: FileMemory) -> bool:
+    """Whether every input is, after the compile, what it was when it was hashed."""
+    return all(files.facts(path) == facts for path, facts in found.facts.items())
+
+
+def _uses_precompiled(found: Inputs) -> bool:
+    return len(found.facts) != len(set(found.names))
+
+
+def _holds_the_time(job: Job, produced: Produced, start_ns: int) -> bool:
+    """Back-stop for time macros pasted from pieces: does an output contain the present time or date?"""
+    if "SOURCE_DATE_EPOCH" in job.request.env:
+        return False
+    start = datetime.fromtimestamp(start_ns / 1e9, UTC).astimezone()
+    end = datetime.now(UTC).astimezone()
+    return any(time_macros.expansions_in(file.data, start, end) for file in produced.files)
+
+
+def _diagnostics(job: Job, ran: Ran) -> Diagnostics:
+    stdout, stderr = bytes(ran.stdout), bytes(ran.stderr)
+    return Diagnostics(job.context if stdout or stderr else b"", stdout, stderr)
+
+
+def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], files: FileMemory) -> str:
+    job, text = attempt.job, attempt.text
+    if text is None:
+        return job.inputs_key(found.contents())
+    key = job.text_key(text.text, text.also)
+    if not payloads:
+        return key
+    builder = KeyBuilder("payloads").add("text", key)  # the text does not hold them: found by manifest only
+    for name in payloads:
+        builder.add(name, found.facts[job.path(name)].digest)
+    return builder.key()
+
+
+async def keep(kept: Kept, storage: DiskStorage, files: FileMemory, stats: Stats, config: Config) -> None:
+    """Store the entry, then the manifest that leads to it."""
+    try:
+        duration_ns = await asyncio.to_thread(_keep, kept, storage, files, config)
+    except StorageError:
+        stats.count("cache_write_errors")
+    else:
+        stats.stored(duration_ns)
+
+
+def _keep(kept: Kept, storage: DiskStorage, files: FileMemory, config: Config) -> int:
+    start = time.monotonic_ns()
+    job = kept.job
+    key = job.bound_key(kept.key) if kept.bound else kept.key
+    blob = pack(
+        kept.produced.files,
+        _with_earlier(key, kept.diagnostics, storage),
+        depends=job.roots.paths(kept.produced.depends),
+        made_by=f"{job.driver.family} {job.driver.version}",
+        bound_to=b"",
+        level=_level(job, config),
+    )
+    storage.put_nowait(key, Kind.ENTRY, blob)
+    if kept.timeless and lookup.is_direct(job):
+        _add_variant(job, kept.inputs, kept.key, files, storage, bound=kept.bound, start_ns=kept.start_ns)
+    return time.monotonic_ns() - start
+
+
+def _level(job: Job, config: Config) -> int:
+    text = job.request.env.get("SCCACHE_CACHE_ZSTD_LEVEL", "")
+    return min(max(int(text), 1), 22) if text.lstrip("-").isdigit() else config.zstd_level
+
+
+def _with_earlier(key: str, diagnostics: Diagnostics, storage: DiskStorage) -> list[Diagnostics]:
+    """The new diagnostics, and those of an entry that was made under other contexts."""
+    if not diagnostics.context:
+        return [diagnostics]
+    blob = storage.get_nowait(key, Kind.ENTRY)
+    try:
+        earlier = open_entry(blob).header.diagnostics if blob is not None else ()
+    except DamagedError:
+        earlier = ()
+    others = [item for item in earlier if item.context and item.context != diagnostics.context]
+    return [diagnostics, *others][:MAX_DIAGNOSTICS]
+
+
+async def remember(job: Job, text: Preprocessed, key: str, files: FileMemory, storage: DiskStorage) -> None:
+    """After a hit by text: let a manifest find it next time."""
+    if text.inputs.has(inputs_stage.TIME_MACROS) or not lookup.is_direct(job):
+        return
+    if text.inputs.changed_since(text.start_ns):
+        return
+    bound = key != job.text_key(text.text, text.also)
+    plain = job.text_key(text.text, text.also)
+    try:
+        await asyncio.to_thread(
+            lambda: _add_variant(job, text.inputs, plain, files, storage, bound=bound, start_ns=text.start_ns)
+        )
+    except StorageError:
+        return
+
+
+def _add_variant(
+    job: Job, found: Inputs, key: str, files: FileMemory, storage: DiskStorage, *, bound: bool, start_ns: int
+) -> None:
+    absent = inputs_stage.absences(job, found, files)
+    if absent is None:
+        return
+    name = job.manifest_key()
+    blob = storage.get_nowait(name, Kind.MANIFEST)
+    try:
+        known = manifest.decode(blob, job.roots) if blob is not None else manifest.Manifest(())
+    except DamagedError:
+        known = manifest.Manifest(())
+    variant = manifest.Variant(
+        inputs=tuple(
+            manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns)
+            for path, facts in found.facts.items()
+        ),
+        absent=absent,
+        result_key=key,
+        bound=bound,
+        created_s=start_ns // 1_000_000_000,
+    )
+    storage.put_nowait(name, Kind.MANIFEST, manifest.encode(known.with_newest(variant), job.roots))

@@ -1,0 +1,214 @@
+"""Which compiler a command names and what that compiler consists of, asked once and remembered.
+
+A remembered answer holds only while every file it rests on has the recorded content and every place where another program
+or directory would win is still empty.  Answers are kept in memory, and in the storage for the next daemon.
+
+Owns: identification of drivers, their programs, libraries and header directories.
+Must not know: sources, results, statistics.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from sccache.compilers import detect, environment, toolchain
+from sccache.errors import DamagedError
+from sccache.hashing.digest import digest
+from sccache.hashing.files import FileMemory, Watch
+from sccache.hashing.keys import KeyBuilder
+from sccache.model import CompileRequest, ParsedArguments
+from sccache.stages.hands import Command, Hands
+from sccache.storage.disk import DiskStorage, Kind
+
+_TOOL_ENV = ("COMPILER_PATH", "GCC_EXEC_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "SDKROOT", "CCC_OVERRIDE_OPTIONS")
+MAX_REMEMBERED = 4096  # distinct (driver, options) pairs; a kernel build has a few hundred
+C_LOCALE = ("LC_ALL=C", "LANGUAGE")
+"""Environment changes under which probes print what we can read."""
+
+
+class Driver(Struct, frozen=True):
+    """A compiler driver that we know: gcc or clang."""
+
+    path: str
+    family: str
+    plusplus: bool
+    version: str
+    digest: bytes
+    transparent: bool
+    absent: Mapping[str, Sequence[str]]
+    """PATH candidates that did not exist."""
+
+
+class Toolchain(Struct, frozen=True):
+    """What a driver runs and searches under one set of options."""
+
+    identity: bytes
+    """Digest of the family, version and the content of every program, library and option file."""
+    files: tuple[tuple[str, bytes], ...]
+    absent: dict[str, list[str]]
+    quote: tuple[str, ...]
+    bracket: tuple[str, ...]
+
+
+class _DriverRecord(Struct, frozen=True):
+    identity: detect.Identity
+
+
+Record = TypeVar("Record", bound=Struct)
+
+
+def seal(record: Struct) -> bytes:
+    """Bytes of a record with their checksum in front."""
+    data = msgspec.msgpack.encode(record)
+    return digest(data) + data
+
+
+def unseal(blob: bytes | None, kind: type[Record]) -> Record | None:
+    """Undo `seal`; anything else than whole and right bytes is None."""
+    if blob is None or digest(blob[32:]) != blob[:32]:
+        return None
+    try:
+        return msgspec.msgpack.decode(blob[32:], type=kind)
+    except (msgspec.DecodeError, DamagedError):
+        return None
+
+
+class Toolchains:
+    """Identifies drivers and their toolchains; one for each storage."""
+
+    def __init__(self, files: FileMemory, storage: DiskStorage, probe_source: str) -> None:
+        self._files = files
+        self._storage = storage
+        self._probe_source = probe_source
+        self._drivers: dict[str, tuple[bytes, detect.Identity | None]] = {}
+        self._toolchains: dict[str, tuple[Watch, Toolchain]] = {}
+
+    async def driver(self, request: CompileRequest, hands: Hands) -> Driver | None | str:
+        """The driver that this request names; None when there is no such program, a text when it is not one of ours."""
+        located = detect.locate(request.executable or request.argv[0], request.cwd, request.env.get("PATH", os.defpath))
+        if located is None:
+            return None
+        facts = self._files.facts(located.path)
+        if facts is None:
+            return None
+        transparent = detect.is_transparent(located.path)
+        identity = self._known_driver(located.path, facts.digest) if transparent else None
+        if identity is None:
+            identity = await self._ask_driver(located.path, facts.digest, transparent, hands)
+        if identity is None or identity.family not in detect.SUPPORTED:
+            return located.path
+        return Driver(
+            located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent
+        )
+
+    def _known_driver(self, path: str, content: bytes) -> detect.Identity | None:
+        known = self._drivers.get(path)
+        if known is not None and known[0] == content:
+            return known[1]
+        record = unseal(self._storage.get_nowait(_driver_key(path, content), Kind.MANIFEST), _DriverRecord)
+        if record is None:
+            return None
+        self._drivers[path] = (content, record.identity)
+        return record.identity
+
+    async def _ask_driver(self, path: str, content: bytes, transparent: bool, hands: Hands) -> detect.Identity | None:
+        ran = await hands.run(Command(path, ("-E", self._probe_source), environment=C_LOCALE))
+        identity = detect.read_probe(bytes(ran.stdout))
+        if identity is not None and transparent:
+            self._drivers[path] = (content, identity)
+            self._store(_driver_key(path, content), _DriverRecord(identity))
+        return identity
+
+    def _store(self, key: str, record: Struct) -> None:
+        try:
+            self._storage.put_nowait(key, Kind.MANIFEST, seal(record))
+        except Exception:  # noqa: BLE001 (remembering is a convenience: without it the driver is asked again)
+            return
+
+    async def toolchain(
+        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
+    ) -> Toolchain | None:
+        """The toolchain behind this command's options; None where the driver does not tell."""
+        key = _toolchain_key(driver, parsed, request)
+        if driver.transparent:
+            known = self._toolchains.get(key)
+            if known is not None and self._files.holds(known[0]):
+                return known[1]
+            stored = unseal(self._storage.get_nowait(key, Kind.MANIFEST), Toolchain)
+            if stored is not None and self._remember(key, stored):
+                return stored
+        made = await self._ask_toolchain(driver, parsed, request, hands)
+        if made is not None and driver.transparent and self._remember(key, made):
+            self._store(key, made)
+        return made
+
+    def _remember(self, key: str, made: Toolchain) -> bool:
+        watch = self._files.watch(made.files, made.absent)
+        if watch is None:
+            return False
+        if len(self._toolchains) >= MAX_REMEMBERED:
+            self._toolchains.clear()
+        self._toolchains[key] = (watch, made)
+        return True
+
+    async def _ask_toolchain(
+        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
+    ) -> Toolchain | None:
+        listed = await hands.run(_probe(driver, request, toolchain.programs_command(parsed)))
+        searched = await hands.run(_probe(driver, request, toolchain.search_command(parsed)))
+        if listed.status != 0 or searched.status != 0:
+            return None
+        listing = os.fsdecode(bytes(listed.stderr))
+        found = toolchain.read_programs(listing, request.cwd, request.env.get("PATH", os.defpath))
+        if found is None:
+            return None
+        libraries = await hands.run(Command("ldd", (driver.path, *found.paths), environment=C_LOCALE))
+        search = toolchain.read_search_path(os.fsdecode(bytes(searched.stderr)))
+        paths = (driver.path, *found.paths, *found.option_files, *toolchain.read_libraries(bytes(libraries.stdout)))
+        files = self._digests(dict.fromkeys(os.path.join(request.cwd, path) for path in paths))
+        if files is None:
+            return None
+        absent = {directory: list(names) for directory, names in found.absent.items()}
+        for directory in search.missing:
+            path = os.path.join(request.cwd, directory)
+            absent.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
+        identity = KeyBuilder("compiler").add("family", driver.family).add("version", driver.version)
+        for path, content in files:
+            identity.add(os.path.basename(path), content)
+        if not driver.transparent:  # a script may pass other options on than it got
+            identity.add("commands", _stable(listing))
+        return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket)
+
+    def _digests(self, paths: Mapping[str, None]) -> list[tuple[str, bytes]] | None:
+        files: list[tuple[str, bytes]] = []
+        for path in paths:
+            facts = self._files.facts(path)
+            if facts is None:
+                return None
+            files.append((path, facts.digest))
+        return files
+
+
+def _probe(driver: Driver, request: CompileRequest, args: tuple[str, ...]) -> Command:
+    return Command(driver.path, args, environment=C_LOCALE, name=request.argv[0])
+
+
+def _stable(listing: str) -> str:
+    """A `-###` listing without the names of temporary files, which differ each time."""
+    kept = (line for line in listing.splitlines() if line.startswith(" "))
+    return "\n".join(" ".join(word for word in line.split() if not word.strip('"').startswith("/tmp/")) for line in kept)  # noqa: S108
+
+
+def _driver_key(path: str, content: bytes) -> str:
+    return KeyBuilder("driver").add("path", path).add("content", content).key()
+
+
+def _toolchain_key(driver: Driver, parsed: ParsedArguments, request: CompileRequest) -> str:
+    key = KeyBuilder("toolchain").add("driver", driver.path).add("content", driver.digest).add("name", request.argv[0])
+    key.add("language", toolchain.probe_language(parsed)).add("arguments", parsed.search_args).add("directory", request.cwd)
+    return key.add("environment", environment.pick(request.env, (*_TOOL_ENV, *environment.INCLUDE_PATH))).key()
+
+
