@@ -1,0 +1,1 @@
+"""Option tables: data only, one file for each compiler family."""

@@ -1,0 +1,203 @@
+"""clang's options that mean something to a cache, over gcc's table.  Data only; anything not here is hashed and passed on.
+
+Sources: the Clang command line reference (14 to 21), `clang --help-hidden`, `clang -cc1 --help`, and reference 5.6.
+A test runs the real compiler over every row that takes a word of its own.
+"""
+
+from sccache.compilers.arguments import Option, Role, Takes
+
+_NOTHING, _NEXT, _JOINED, _EITHER = Takes.NOTHING, Takes.NEXT, Takes.JOINED, Takes.EITHER
+
+DRIVER = (
+    Option("-target", _NEXT, Role.TARGET),
+    Option("--target", _NEXT, Role.TARGET),
+    Option("--target=", _JOINED, Role.TARGET),
+    Option("-gcc-toolchain", _NEXT, Role.TARGET),
+    Option("--gcc-toolchain", _NEXT, Role.TARGET),
+    Option("--gcc-toolchain=", _JOINED, Role.TARGET),
+    Option("-resource-dir", _NEXT, Role.TARGET),
+    Option("-resource-dir=", _JOINED, Role.TARGET),
+    Option("-mllvm", _NEXT, Role.TO_BACKEND),
+    Option("-mllvm=", _JOINED, Role.TO_BACKEND),
+    Option("-Xclang", _NEXT, Role.TO_FRONTEND),
+    Option("-Xclang=", _JOINED, Role.TO_FRONTEND),
+    Option("--driver-mode=g++", _NOTHING, Role.PLUSPLUS),
+    Option("--driver-mode=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--driver-mode", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--param=", _JOINED, Role.PASS),
+    Option("-emit-llvm", _NOTHING, Role.LLVM_OUTPUT),
+    Option("--precompile", _NOTHING, Role.PRECOMPILE),
+    Option("-fcolor-diagnostics", _NOTHING, Role.COLOUR_ALWAYS),
+    Option("-fno-color-diagnostics", _NOTHING, Role.COLOUR_NEVER),
+    Option("--help-hidden", _NOTHING, Role.NOT_COMPILATION),
+    Option("--autocomplete=", _JOINED, Role.NOT_COMPILATION),
+    Option("-ccc-print-phases", _NOTHING, Role.NOT_COMPILATION),
+    Option("-ccc-print-bindings", _NOTHING, Role.NOT_COMPILATION),
+    Option("-cc1", _NOTHING, Role.NOT_COMPILATION),
+    Option("-cc1as", _NOTHING, Role.NOT_COMPILATION),
+)
+
+FILES_READ = (
+    Option("-include-pch", _NEXT, Role.INPUT_FILE),
+    Option("-ivfsoverlay", _EITHER, Role.REMAPPING_FILE),
+    Option("-ivfsstatcache", _EITHER, Role.REMAPPING_FILE),
+    Option("-fmodule-file=", _JOINED, Role.MODULE_FILE),
+    Option("-fmodule-map-file=", _JOINED, Role.INPUT_FILE),
+    Option("-fplugin", _NEXT, Role.INPUT_FILE),
+    Option("-fpass-plugin=", _JOINED, Role.INPUT_FILE),
+    Option("-load", _NEXT, Role.INPUT_FILE),
+    Option("-fembed-offload-object=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-blacklist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-ignorelist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-system-blacklist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-system-ignorelist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-coverage-allowlist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-coverage-whitelist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-coverage-ignorelist=", _JOINED, Role.INPUT_FILE),
+    Option("-fsanitize-coverage-blacklist=", _JOINED, Role.INPUT_FILE),
+    Option("-fxray-always-instrument=", _JOINED, Role.INPUT_FILE),
+    Option("-fxray-never-instrument=", _JOINED, Role.INPUT_FILE),
+    Option("-fxray-attr-list=", _JOINED, Role.INPUT_FILE),
+    Option("-fprofile-list=", _JOINED, Role.INPUT_FILE),
+    Option("-fprofile-sample-use=", _JOINED, Role.INPUT_FILE),
+    Option("-fauto-profile=", _JOINED, Role.INPUT_FILE),
+    Option("-fprofile-remapping-file=", _JOINED, Role.INPUT_FILE),
+    Option("-fmemory-profile-use=", _JOINED, Role.INPUT_FILE),
+    Option("-fbasic-block-sections=", _JOINED, Role.LIST_FILE),
+    Option("-fprofile-instr-use", _NOTHING, Role.PROFILE_USE),
+    Option("-fprofile-instr-use=", _JOINED, Role.PROFILE_USE),
+)
+
+FILES_WRITTEN = (
+    Option("--serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
+    Option("-serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
+    Option("-dependency-file", _NEXT, Role.DEP_PATH),
+    Option("-fmodule-output", _NOTHING, Role.MODULE_OUTPUT),
+    Option("-fmodule-output=", _JOINED, Role.MODULE_OUTPUT_PATH),
+    Option("-fsave-optimization-record=", _JOINED, Role.OPT_RECORD_FORMAT),
+    Option("-foptimization-record-file=", _JOINED, Role.OPT_RECORD_PATH),
+    Option("-gsplit-dwarf=", _JOINED, Role.SPLIT_DWARF_KIND),
+)
+
+EMBEDDED = (
+    Option("-frecord-command-line", _NOTHING, Role.RECORDS_COMMAND),
+    Option("-grecord-command-line", _NOTHING, Role.RECORDS_COMMAND),
+    Option("-fembed-bitcode", _NOTHING, Role.RECORDS_COMMAND),
+    Option("-fembed-bitcode=", _JOINED, Role.RECORDS_COMMAND),
+    Option("-gcodeview", _NOTHING, Role.RECORDS_COMMAND),
+    Option("-fcoverage-mapping", _NOTHING, Role.RECORDS_CWD),
+    Option("-fprofile-instr-generate", _NOTHING, Role.PROFILE_GENERATE),
+    Option("-fprofile-instr-generate=", _JOINED, Role.PROFILE_GENERATE),
+    Option("-fcs-profile-generate", _NOTHING, Role.PROFILE_GENERATE),
+    Option("-fcs-profile-generate=", _JOINED, Role.PROFILE_GENERATE),
+)
+
+WORDS_OF_THEIR_OWN = (
+    Option("-add-plugin", _NEXT, Role.PASS),
+    Option("-plugin-arg-", _JOINED, Role.PASS),
+    Option("-fdebug-compilation-dir", _NEXT, Role.PASS),
+    Option("-fdebug-compilation-dir=", _JOINED, Role.PASS),
+    Option("--dependent-lib=", _JOINED, Role.PASS),
+    Option("-debug-info-kind=", _JOINED, Role.DEBUG),
+    Option("-framework", _NEXT, Role.LINKER),
+)
+
+_NOT_CACHED = (
+    *("-fcxx-modules", "-fno-profile-instr-generate", "-fno-profile-instr-use", "-fprebuilt-implicit-modules"),
+    *(
+        "-ftime-trace",
+        "--analyze",
+        "-rewrite-objc",
+        "-rewrite-legacy-objc",
+        "-emit-ast",
+        "-verify-pch",
+        "-fdriver-only",
+    ),
+    *(
+        "-save-stats",
+        "--save-stats",
+        "-fproc-stat-report",
+        "-emit-interface-stubs",
+        "-emit-merged-ifs",
+        "-fno-profile-use",
+    ),
+    *("-dD", "-dI", "-dM", "-print-stats", "-emit-module", "-emit-module-interface", "-emit-header-unit"),
+)
+
+_NOT_CACHED_PREFIXES = (
+    *(
+        "-fprebuilt-module-path",
+        "-ftime-trace=",
+        "-ftime-report",
+        "-save-stats=",
+        "--save-stats=",
+        "-fproc-stat-report=",
+    ),
+    *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
+    *("-fdump-", "--offload-", "-fopenmp-targets=", "-stats-file=", "-header-include-file", "-index-"),
+)
+
+_NOT_CACHED_NEXT = (
+    *("-MJ", "--config", "-index-store-path", "-gen-cdb-fragment-path", "-diagnostic-log-file", "-dependency-dot"),
+    *("-split-dwarf-output", "-split-dwarf-file", "-opt-record-file", "-header-include-file", "-module-dependency-dir"),
+)
+
+TOO_HARD = (
+    *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED),
+    *(
+        Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING)
+        for name in _NOT_CACHED_PREFIXES
+        if name not in _NOT_CACHED_NEXT
+    ),
+    *(Option(name, _NEXT, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_NEXT),
+)
+
+ROWS = (*DRIVER, *FILES_READ, *FILES_WRITTEN, *EMBEDDED, *WORDS_OF_THEIR_OWN, *TOO_HARD)
+"""Replaces rows of gcc's table of the same name."""
+
+GCC_ONLY = (
+    "-d",
+    "--dump",
+    "-dumpbase",
+    "-dumpbase-ext",
+    "-dumpdir",
+    "-fopt-info",
+    "-fcallgraph-info",
+    "-fcallgraph-info=",
+    "-Q",
+)
+"""Rows of gcc's table that clang reads otherwise or refuses."""
+
+FRONTEND = (
+    Option("-emit-pch", _NOTHING, Role.PCH_OUTPUT),
+    Option("-fno-pch-timestamp", _NOTHING, Role.PCH_WITHOUT_TIMES),
+    Option("-include", _EITHER, Role.FORCED_INCLUDE),
+    *(
+        Option(name, _NOTHING, Role.PASS)
+        for name in (
+            *(
+                "-Wno-unknown-cuda-version",
+                "-Wno-unused-parameter",
+                "-fcuda-allow-variadic-functions",
+                "-fuse-ctor-homing",
+            ),
+            *(
+                "-fmodules-reduced-bmi",
+                "-mconstructor-aliases",
+                "-mrelax-all",
+                "-no-opaque-pointers",
+                "-opaque-pointers",
+            ),
+            *("-verify", "-disable-llvm-passes", "-disable-llvm-optzns", "-disable-O0-optnone", "-fno-validate-pch"),
+            *(
+                "-no-round-trip-args",
+                "-fpch-instantiate-templates",
+                "-fpch-codegen",
+                "-fpch-debuginfo",
+                "-discard-value-names",
+            ),
+        )
+    ),
+    Option("-fexperimental-assignment-tracking=", _JOINED, Role.PASS),
+)
+"""Options of `clang -cc1` that may stand behind -Xclang beside those of the driver."""
