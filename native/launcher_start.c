@@ -85,7 +85,7 @@ static int run_start_command(const char *python)
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGCHLD, SIG_DFL);
-        char *argv[] = {"sccache-python", "cli", "--start-server", NULL};
+        char *argv[] = {"sccache-python", "cli", "--start-server-for-compile", NULL};
         execute(python, argv, environ);
         _exit(127);
     }

@@ -9,7 +9,6 @@ columns further right, so that their digits line up with the plain numbers.
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from typing import Annotated, get_args
 
@@ -159,6 +158,12 @@ class Stats(Struct):
         self.cache_writes += 1
         self.cache_write_duration.add(ns)
 
+    def zero(self) -> None:
+        """Start again."""
+        fresh = Stats()
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(fresh, name))
+
     def to_json(self) -> bytes:
         """Compact JSON in the field order above."""
         return msgspec.json.encode(self, order="deterministic")
@@ -169,7 +174,8 @@ class Stats(Struct):
         return msgspec.json.decode(data, type=cls)
 
     def save(self, path: str) -> None:
-        """Keep the counters in a file, replaced whole; raises OSError."""
+        """Keep the counters in a file, replaced whole, in a directory that is made if need be; raises OSError."""
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         save_atomically(path, self.to_json())
 
     @classmethod
@@ -207,7 +213,7 @@ class ServerInfo(Struct):
 
 def save_atomically(path: str, data: bytes) -> None:
     """Write beside, then rename: a reader or a crash sees the old file or the new one."""
-    beside = f"{path}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    beside = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
         with open(beside, "wb") as file:
             file.write(data)

@@ -23,7 +23,7 @@ from sccache.config.memory import ConfigMemory
 from sccache.config.schema import Config
 from sccache.daemon.claim import AddressInUseError, Claim, claim
 from sccache.errors import DaemonError, SccacheError
-from sccache.protocol.address import Address, from_env
+from sccache.protocol.address import from_env
 
 NOT_FOR_THE_DAEMON = (
     "LD_PRELOAD", "DYLD_INSERT_LIBRARIES",  # fakeroot, rr, build interceptors: about the build, not about us
@@ -116,12 +116,6 @@ def without_preloads(env: Mapping[str, str]) -> dict[str, str] | None:
     if not any(env.get(name) for name in PRELOADS):
         return None
     return {name: value for name, value in env.items() if name not in PRELOADS}
-
-
-def statistics_path(config: Config, address: Address) -> str:
-    """Where the statistics of the daemon of this address are kept: with the cache that they are about."""
-    name = os.path.basename(address.lock_path).removesuffix(".lock")
-    return os.path.join(config.disk.dir, "statistics", f"{name}.json")
 
 
 # ── in the daemon ────────────────────────────────────────────────────────────────────────────────────────────────────

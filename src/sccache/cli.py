@@ -1,0 +1,324 @@
+"""The commands of `sccache` other than compiling: statistics, starting and stopping the daemon.
+
+Owns: what each command does, prints and exits with.  Must not know: how a compile is served.
+Imports stay few, and what one command alone needs is imported there: --show-stats has 120 ms from start to end.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Never, assert_never
+
+from sccache import __version__
+from sccache.cli_options import MISSING, Command, Invocation, Nothing, UsageError, help_text, parse, usage_error, version_text
+from sccache.config.load import environment, load
+from sccache.config.schema import Config
+from sccache.errors import ConfigError, DaemonError, SccacheError
+from sccache.protocol import address, control, messages, version
+from sccache.protocol.blocking import Connection, NoDaemonError, connect
+from sccache.stats import ServerInfo, Stats, render_json, render_text
+
+EXIT_OK, EXIT_PARSE, EXIT_ERROR = 0, 1, 2
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0  # a daemon that packs a huge object may be slow to answer
+WAIT_FOR_EXIT_S = 10.0
+MORE_INFORMATION = "Run with SCCACHE_LOG=debug SCCACHE_NO_DAEMON=1 to get more information"
+TIMED_OUT = f"Timed out waiting for server startup. Maybe the remote service is unreachable?\n{MORE_INFORMATION}"
+
+
+class Context:
+    """What every command is given."""
+
+    def __init__(self, words: Sequence[str], env: Mapping[str, str], config: Config) -> None:
+        self.words = words
+        self.env = env
+        self.config = config
+        self.address = address.from_env(env)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (the words after the program's name) and return the exit code."""
+    env = environment()
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _main(words, env)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has seen enough; nothing more can be said to it
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _main(words: Sequence[str], env: Mapping[str, str]) -> int:
+    if "SCCACHE_LOG" in env:
+        from sccache.util import logs  # logging takes 10 ms to import
+
+        logs.setup(env["SCCACHE_LOG"], milliseconds="SCCACHE_LOG_MILLIS" in env)
+        _debug(f"command line: {words}")
+    invocation = parse(words)
+    if env.get("SCCACHE_START_SERVER") == "1":
+        if not isinstance(invocation, Nothing):
+            sys.stdout.write("sccache: `SCCACHE_START_SERVER=1` can't be used with other commands\n")
+            return EXIT_PARSE
+        return _guarded(_be_the_daemon, words, env)
+    match invocation:
+        case Nothing():
+            sys.stderr.write(usage_error(MISSING))
+            return EXIT_ERROR
+        case UsageError(message):
+            sys.stderr.write(usage_error(message))
+            return EXIT_ERROR
+        case Invocation():
+            return _guarded(lambda context: _run(invocation, context), words, env, invocation.command)
+        case never:
+            assert_never(never)
+
+
+def _guarded(command: Callable[[Context], int], words: Sequence[str], env: Mapping[str, str], which: Command | None = None) -> int:
+    """Settings come first: a broken one makes every command fail.  Errors end in one sentence each."""
+    if which is Command.HELP:
+        sys.stdout.write(help_text())
+        return EXIT_OK
+    if which is Command.VERSION:
+        sys.stdout.write(version_text())
+        return EXIT_OK
+    try:
+        config = load(env)
+        for warning in config.warnings if which is not Command.COMPILE else ():
+            sys.stderr.write(f"sccache: warning: {warning}\n")
+        return command(Context(words, env, config))
+    except SccacheError as e:
+        sys.stderr.write(_error_text(e))
+        return e.exit_code
+
+
+def _error_text(error: BaseException) -> str:
+    text = f"sccache: error: {error}\n"
+    while (cause := error.__cause__) is not None:
+        text += f"sccache: caused by: {cause}\n"
+        error = cause
+    return text
+
+
+def _debug(text: str) -> None:
+    """Log without importing logging where nobody wants it."""
+    if "logging" in sys.modules:
+        sys.modules["logging"].getLogger(__name__).debug("%s", text)
+
+
+def _run(invocation: Invocation, context: Context) -> int:  # noqa: PLR0911 -- one line a command
+    match invocation.command:
+        case Command.SHOW_STATS | Command.SHOW_ADV_STATS:
+            return _show_stats(invocation, context)
+        case Command.START_SERVER:
+            return _start_server(context)
+        case Command.START_FOR_COMPILE:
+            return _start_for_compile(context)
+        case Command.STOP_SERVER:
+            return _stop_server(context)
+        case Command.ZERO_STATS:
+            return _zero_stats(context)
+        case Command.DEBUG_PREPROCESSOR_CACHE:
+            return _debug_preprocessor_cache(context)
+        case Command.DIST_STATUS:
+            sys.stdout.write('{"Disabled":"disabled"}\n')
+            return EXIT_OK
+        case Command.DIST_AUTH | Command.PACKAGE_TOOLCHAIN:
+            raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
+        case Command.COMPILE:
+            _compile(invocation.words)
+        case Command.HELP | Command.VERSION:
+            raise AssertionError(invocation.command)  # answered before settings are read
+        case never:
+            assert_never(never)
+
+
+# ── talking to the daemon ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _ask(connection: Connection, request: control.ControlRequest) -> control.ControlAnswer | None:
+    """The daemon's answer; None if it is of another version, and leaves because of our asking."""
+    question = messages.Control(version.VERSION_TEXT, connection.secret, control.encode_request(request))
+    connection.send(messages.encode_control(question), CONNECT_TIMEOUT_S)
+    while True:
+        reply = messages.parse_reply(connection.receive(ANSWER_TIMEOUT_S))
+        if isinstance(reply, messages.ControlReply):
+            return control.decode_answer(reply.payload)
+        if isinstance(reply, messages.Retire):
+            return None
+        if not isinstance(reply, messages.KeepAlive):
+            raise DaemonError("Unexpected server response!")
+
+
+def _info(answer: control.ControlAnswer | None) -> ServerInfo | None:
+    match answer:
+        case control.Stats(info):
+            return ServerInfo.from_json(bytes(info))
+        case control.Failed(message):
+            raise DaemonError(message)
+        case None:
+            return None
+        case _:
+            raise DaemonError("Unexpected server response!")
+
+
+def _info_without_daemon(context: Context) -> ServerInfo:
+    """What the last daemon left, as the next one will find it."""
+    from sccache.daemon.statistics_file import statistics_path
+
+    config = context.config
+    return ServerInfo(
+        stats=Stats.load(statistics_path(config, context.address)),
+        cache_location=disk_location(config),
+        cache_size=None,
+        max_cache_size=config.disk.size_bytes,
+        use_preprocessor_cache_mode=config.disk.preprocessor.use_preprocessor_cache_mode,
+        version=__version__,
+        basedirs=list(config.basedirs),
+        notes=list(config.notes()),
+    )
+
+
+def disk_location(config: Config) -> str:
+    """The disk cache as the statistics name it."""
+    quoted = config.disk.dir.replace("\\", "\\\\").replace('"', '\\"')
+    return f'Local disk: "{quoted}"'
+
+
+# ── the commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _show_stats(invocation: Invocation, context: Context) -> int:
+    advanced = invocation.command is Command.SHOW_ADV_STATS
+    info = None
+    try:
+        connection = connect(context.address, CONNECT_TIMEOUT_S)
+    except DaemonError as e:
+        _debug(f"no daemon answers: {e}")
+    else:
+        info = _info(_ask(connection, control.GetStats(advanced)))
+    if info is None:
+        info = _info_without_daemon(context)
+    _write(render_json(info) if invocation.stats_format == "json" else render_text(info, advanced=advanced))
+    return EXIT_OK
+
+
+def _write(text: str) -> None:
+    """Paths in it may be any bytes."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+
+
+def _start_server(context: Context) -> int:
+    from sccache.daemon import lifetime
+
+    _run_anew_without_preloads(context)
+    sys.stdout.write("sccache: Starting the server...\n")
+    sys.stdout.flush()
+    match lifetime.start_daemon(context.config, context.env, lifetime.Origin.USER):
+        case lifetime.Ready(where):
+            sys.stdout.write(f"sccache: Listening on address {where}\n")
+            return EXIT_OK
+        case lifetime.InUse():
+            raise DaemonError("Server startup failed: Address in use")
+        case lifetime.Failed(reason):
+            raise DaemonError(f"Server startup failed: {reason}")
+        case lifetime.NotYet():
+            raise DaemonError("Timed out waiting for server startup")
+        case never:
+            assert_never(never)
+
+
+def _start_for_compile(context: Context) -> int:
+    from sccache.daemon import lifetime
+
+    _run_anew_without_preloads(context)
+    match lifetime.start_daemon(context.config, context.env, lifetime.Origin.COMPILE):
+        case lifetime.Ready() | lifetime.InUse():  # another launcher was faster
+            return EXIT_OK
+        case lifetime.Failed(reason):
+            raise DaemonError(f"Server startup failed: {reason}\n{MORE_INFORMATION}")
+        case lifetime.NotYet():
+            raise DaemonError(TIMED_OUT)
+        case never:
+            assert_never(never)
+
+
+def _run_anew_without_preloads(context: Context) -> None:
+    """A library that was loaded into this process would go on living in the daemon that it forks."""
+    from sccache.daemon import lifetime
+
+    clean = lifetime.without_preloads(context.env)
+    if clean is not None:
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, "-m", "sccache.cli", *context.words], clean)  # noqa: S606 -- ourselves
+
+
+def _be_the_daemon(context: Context) -> int:
+    """SCCACHE_START_SERVER=1, as services and scripts use it."""
+    from sccache.daemon import lifetime
+
+    if not context.config.no_daemon:
+        return _start_server(context)
+    try:
+        lifetime.run_in_foreground(context.config, context.env)
+    except DaemonError as e:
+        raise DaemonError(f"Server startup failed: {e}") from e.__cause__
+    return EXIT_OK
+
+
+def _connect_or_start(context: Context) -> Connection:
+    try:
+        return connect(context.address, CONNECT_TIMEOUT_S)
+    except NoDaemonError:
+        _start_for_compile(context)
+    return connect(context.address, CONNECT_TIMEOUT_S)
+
+
+def _stop_server(context: Context) -> int:
+    from sccache.daemon.ending import Ending
+
+    sys.stdout.write("Stopping sccache server...\n")
+    sys.stdout.flush()
+    try:
+        connection = connect(context.address, CONNECT_TIMEOUT_S)
+    except DaemonError as e:
+        raise DaemonError("couldn't connect to server") from e
+    ending = Ending(connection.socket)
+    info = _info(_ask(connection, control.Shutdown()))
+    connection.close()
+    ending.wait(WAIT_FOR_EXIT_S)
+    _write(render_text(info or _info_without_daemon(context), advanced=False))
+    return EXIT_OK
+
+
+def _zero_stats(context: Context) -> int:
+    try:
+        answer = _info(_ask(_connect_or_start(context), control.ZeroStats()))
+        if answer is None:  # a daemon of another version, which has left by now
+            _info(_ask(_connect_or_start(context), control.ZeroStats()))
+    except SccacheError as e:
+        raise DaemonError("couldn't zero stats on server") from e
+    sys.stderr.write("Statistics zeroed.\n")
+    return EXIT_OK
+
+
+def _compile(words: Sequence[str]) -> Never:
+    """A compile that reached us and not the launcher, such as `sccache -- gcc`."""
+    from sccache import launcher
+
+    sys.argv[1:] = words
+    launcher.main()
+
+
+def _debug_preprocessor_cache(context: Context) -> int:
+    from sccache.preprocessor_cache import dump
+
+    _write(dump.manifests(context.config.disk.dir))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
