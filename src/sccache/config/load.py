@@ -181,7 +181,7 @@ def _take_from_environment(env: Mapping[str, str], name: str, setting: Setting, 
             raise ConfigError(f"{name} {reason}") from None
         found.warnings.append(f"{name} {reason}; it was passed over.")
         return
-    if setting.kind.name == "path" and isinstance(value, str):
+    if setting.kind.name == "path" and isinstance(value, str) and value:
         value = expand(value, base_dir, env)
     found.values[_key(setting)] = value
     if setting.selects and value is not False:

@@ -46,16 +46,12 @@ class ConfigMemory:
     """Settings by fingerprint.  Equal settings give the identical Config until the configuration file changes."""
 
     def __init__(self, env: Mapping[str, str], base_dir: str, *, keeps_settings: bool) -> None:
-        """`env` is the daemon's; `keeps_settings` is False for a daemon that a compile started."""
+        """`env` is the daemon's; `keeps_settings` is False for a daemon that a compile started.  Raises ConfigError."""
         self._base_dir = base_dir
-        self._env = {
-            name: value
-            for name, value in env.items()
-            if keeps_settings or not name.startswith(ENV_PREFIX) or name.encode().startswith(NOT_SETTINGS)
-        }
+        self._env = {name: value for name, value in env.items() if keeps_settings or not name.startswith(ENV_PREFIX)}
         self._remembered: dict[bytes, _Remembered] = {}
-        self.base = load(self._env, base_dir)
-        """The daemon's own settings; raises ConfigError when these cannot be read."""
+        self.base = load(env, base_dir)
+        """The settings that the daemon was started with: where its statistics are, when it is idle."""
 
     def get(self, settings: bytes) -> Config:
         """The settings of a compile with this fingerprint; unusable ones are logged and the daemon's own are used."""
@@ -76,8 +72,9 @@ class ConfigMemory:
             config = known.config if known else self.base
         for warning in config.warnings:
             log.warning("%s", warning)
-        if known is not None and known.config == config:
-            config = known.config  # the file was touched, nothing changed
+        for same in (self.base, known.config if known else None):
+            if same == config:
+                config = same  # one object for equal settings: the file was touched, or the compile says what the daemon knows
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[settings] = _Remembered(config, path, signature)

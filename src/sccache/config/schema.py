@@ -190,7 +190,7 @@ def _process() -> tuple[Setting, ...]:
                 "Accepted and without effect: the daemon reports that it is ready through a pipe.", daemon, ignored=True),
         Setting("", "SCCACHE_ALLOW_CORE_DUMPS", parse.EXACTLY_ONE, False,
                 "1: the daemon may dump core.", daemon, "allow_core_dumps"),
-        Setting("", "SCCACHE_ERROR_LOG", parse.FILTER, None,
+        Setting("", "SCCACHE_ERROR_LOG", parse.LOG_FILE, None,
                 "A file to which the daemon appends what it would write to standard error.", daemon, "error_log"),
         Setting("", "SCCACHE_LOG", parse.FILTER, None,
                 "What is logged: `error`, `warn`, `info`, `debug` or `trace`, or a list such as `sccache::daemon=trace,warn`.",

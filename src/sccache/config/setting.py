@@ -13,10 +13,10 @@ from sccache.config.parse import Kind
 class Scope(Enum):
     """Who heeds a setting, and when."""
 
-    DAEMON = "when the daemon starts"
-    COMPILE = "by each compile"
-    CLIENT = "by the command that is run"
-    STORAGE = "when the daemon starts, and when a compile brings another value"
+    DAEMON = "daemon start"
+    COMPILE = "each compile"
+    CLIENT = "each command"
+    STORAGE = "daemon start, each compile"
 
 
 class Setting(Struct, frozen=True):

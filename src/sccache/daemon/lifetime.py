@@ -69,8 +69,15 @@ class NotYet(Struct, frozen=True):
 Start = Ready | InUse | Failed | NotYet
 
 
-def start_daemon(config: Config, env: Mapping[str, str], origin: Origin) -> Start:
-    """Start a daemon in the background and wait until it is ready; raises DaemonError where that cannot even be tried."""
+Run = Callable[[ConfigMemory, Claim, Callable[[], None]], None]
+"""Be the daemon of a claimed address, call the function when ready, return when it is time to stop."""
+
+
+def start_daemon(config: Config, env: Mapping[str, str], origin: Origin, run: Run | None = None) -> Start:
+    """Start a daemon in the background and wait until it is ready; raises DaemonError where that cannot even be tried.
+
+    `run` is daemon.server.run, which only the new process imports, unless a test brings another.
+    """
     log_fd = open_error_log(config)
     report_fd, child_fd = os.pipe()
     sys.stdout.flush()
@@ -80,7 +87,7 @@ def start_daemon(config: Config, env: Mapping[str, str], origin: Origin) -> Star
     except OSError as e:
         raise DaemonError(f"failed to start server process: {e}") from e
     if pid == 0:
-        _become_daemon(config, env, origin, child_fd, log_fd)
+        _become_daemon(_Daemon(config, env, origin, run), child_fd, log_fd)
     os.close(child_fd)
     if log_fd is not None:
         os.close(log_fd)
@@ -88,14 +95,14 @@ def start_daemon(config: Config, env: Mapping[str, str], origin: Origin) -> Star
         return _wait_for_report(pipe.fileno(), config.startup_timeout_s)
 
 
-def run_in_foreground(config: Config, env: Mapping[str, str]) -> None:
+def run_in_foreground(config: Config, env: Mapping[str, str], run: Run | None = None) -> None:
     """Be the daemon in this process until told to stop; raises SccacheError if that cannot be."""
     log_fd = open_error_log(config)
     if log_fd is not None:
         os.dup2(log_fd, STDERR_FD)
         os.close(log_fd)
     _forget_the_build(config)
-    _serve(config, env, os.getcwd(), Origin.USER, _say_nothing)
+    _serve(_Daemon(config, env, Origin.USER, run), os.getcwd(), _Report(None))
 
 
 def open_error_log(config: Config) -> int | None:
@@ -121,9 +128,32 @@ def without_preloads(env: Mapping[str, str]) -> dict[str, str] | None:
 # ── in the daemon ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _become_daemon(config: Config, env: Mapping[str, str], origin: Origin, report_fd: int, log_fd: int | None) -> Never:
+class _Daemon(Struct, frozen=True):
+    config: Config
+    env: Mapping[str, str]
+    origin: Origin
+    run: Run | None
+
+
+class _Report:
+    """The pipe to the one who waits; only the first report counts, as the descriptor is another's after it."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def __call__(self, text: str) -> None:
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        with contextlib.suppress(OSError):  # the one who waited has gone
+            os.write(fd, text.encode(errors="replace")[:MAX_REPORT])
+        os.close(fd)
+
+
+def _become_daemon(daemon: _Daemon, report_fd: int, log_fd: int | None) -> Never:
     """The forked child: leaves the caller behind, serves, and exits without ever returning into the caller's code."""
     code = 1
+    report = _Report(report_fd)
     try:
         os.setsid()
         base_dir = os.getcwd()
@@ -131,31 +161,37 @@ def _become_daemon(config: Config, env: Mapping[str, str], origin: Origin, repor
         os.umask(DAEMON_UMASK)
         _leave_stdio(log_fd)
         _close_all_but(report_fd)
-        _forget_the_build(config)
-        _serve(config, env, base_dir, origin, lambda text: _report(report_fd, text))
+        _forget_the_build(daemon.config)
+        _serve(daemon, base_dir, report)
         code = 0
     except AddressInUseError:
-        _report(report_fd, "in use\n")
+        report("in use\n")
     except SccacheError as e:
-        _report(report_fd, f"error\n{_with_causes(e)}")
+        report(f"error\n{_with_causes(e)}")
     except BaseException as e:  # whatever it is, the one who waits shall read it
-        _report(report_fd, f"error\n{type(e).__name__}: {e}")
+        report(f"error\n{type(e).__name__}: {e}")
         sys.excepthook(type(e), e, e.__traceback__)
     finally:
         os._exit(code)
 
 
-def _serve(config: Config, env: Mapping[str, str], base_dir: str, origin: Origin, report: Callable[[str], None]) -> None:
-    _start_logging(config)
-    address = from_env(env)
-    held = claim(address, port_must_be_free=origin is Origin.USER)
+def _serve(daemon: _Daemon, base_dir: str, report: _Report) -> None:
+    _start_logging(daemon.config)
+    address = from_env(daemon.env)
+    by_user = daemon.origin is Origin.USER
+    held = claim(address, port_must_be_free=by_user)
     try:
-        from sccache.daemon import server  # most of the program; not needed to find out that there is a daemon already
-
-        settings = ConfigMemory(env, base_dir, keeps_settings=origin is Origin.USER)
-        server.run(settings, held, lambda: report(f"ok\n{address.display}"))
+        settings = ConfigMemory(daemon.env, base_dir, keeps_settings=by_user)
+        run = daemon.run or _real_run()
+        run(settings, held, lambda: report(f"ok\n{address.display}"))
     finally:
         held.release()
+
+
+def _real_run() -> Run:
+    from sccache.daemon import server  # most of the program; not needed to find out that there is a daemon already
+
+    return server.run
 
 
 def _leave_stdio(log_fd: int | None) -> None:
@@ -205,16 +241,6 @@ def _start_logging(config: Config) -> None:
     from sccache.util import logs
 
     logs.setup(chosen, milliseconds=config.log_millis)
-
-
-def _report(fd: int, text: str) -> None:
-    with contextlib.suppress(OSError):  # the one who waited has gone
-        os.write(fd, text.encode(errors="replace")[:MAX_REPORT])
-        os.close(fd)
-
-
-def _say_nothing(_text: str) -> None:
-    """Report to nobody."""
 
 
 def _with_causes(error: BaseException) -> str:
