@@ -46,6 +46,7 @@ class Arena:
         """Run `steps` plainly and cached; raise Mismatch when a user could tell them apart."""
         plain = self.world(None, settings)
         steps(plain)
+        plain_leftovers = self._leftovers()
         cached = self.world(self.product, settings)
         steps(cached)
         self.product.stop(cached.environment())
@@ -54,8 +55,8 @@ class Arena:
             again = self.world(None, settings)
             steps(again)
             found = compare(plain.steps, cached.steps, again.steps)
-        leftovers = [p for p in (self.folder / "h" / "tmp").glob("*") if cached.cached and "sccache-" not in p.name]
-        found += [f"left in TMPDIR: {p.name}" for p in leftovers] if not plain_leaves(plain) else []
+        if len(self._leftovers()) > len(plain_leftovers):
+            found.append(f"left in TMPDIR: {self._leftovers()}")
         found += cached.complaints
         if found:
             raise Mismatch("\n".join(found))
@@ -68,6 +69,10 @@ class Arena:
                 world.kill_daemon()
         self._wipe(self.folder)
 
+    def _leftovers(self) -> list[str]:
+        """What was left in TMPDIR."""
+        return sorted(path.name for path in (self.folder / "h" / "tmp").glob("*"))
+
     @staticmethod
     def _wipe(folder: Path) -> None:
         if folder.exists():
@@ -76,19 +81,17 @@ class Arena:
             shutil.rmtree(folder)
 
 
-def plain_leaves(plain: World) -> bool:
-    """Whether the scenario itself leaves files in TMPDIR (-save-temps and the like)."""
-    return any("TMPDIR-leftovers" in step.label for step in plain.steps)
-
-
 def compare(plain: Sequence[Step], cached: Sequence[Step], again: Sequence[Step]) -> list[str]:
     """Name every difference a user could see; `again` is a second plain run, or empty."""
     found: list[str] = []
+    said: set[str] = set()  # a file that stays wrong is told once
     if len(plain) != len(cached):
         return [f"{len(plain)} steps plainly, {len(cached)} with the cache"]
     for number, (want, have) in enumerate(zip(plain, cached, strict=True)):
         other = again[number] if again else None
-        found += [f"{want.label}: {text}" for text in _compare_step(want, have, other)]
+        texts = [text for text in _compare_step(want, have, other) if text not in said]
+        said.update(texts)
+        found += [f"{want.label}: {text}" for text in texts]
     return found
 
 
