@@ -166,11 +166,11 @@ def _info(answer: control.ControlAnswer | None) -> ServerInfo | None:
 
 def _info_without_daemon(context: Context) -> ServerInfo:
     """What the last daemon left, as the next one will find it."""
-    from sccache.daemon.statistics_file import statistics_path
+    from sccache.daemon.state import stats_path
 
     config = context.config
     return ServerInfo(
-        stats=Stats.load(statistics_path(config, context.address)),
+        stats=Stats.load(stats_path(config, context.address)),
         cache_location=disk_location(config),
         cache_size=None,
         max_cache_size=config.disk.size_bytes,

@@ -16,7 +16,7 @@ import msgspec
 
 from sccache import __version__
 from sccache.config.schema import Config
-from sccache.daemon import state
+from sccache.daemon.statistics_file import statistics_path
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest
 from sccache.pipeline import Pipeline
@@ -40,8 +40,8 @@ class Workshop:
     def __init__(self, config: Config, address: Address) -> None:
         self._config = config
         self._address = address
-        self._stats_path = state.stats_path(config, address)
-        self._files_path = state.files_path(config)
+        self._stats_path = statistics_path(config, address)
+        self._files_path = os.path.join(config.disk.dir, "statistics", "files")
         self.stats = Stats.load(self._stats_path)
         self._saved = self.stats.to_json()
         self._files = FileMemory()
@@ -151,6 +151,7 @@ class Workshop:
             return
         self._saved = now
         try:
+            os.makedirs(os.path.dirname(self._stats_path), mode=0o700, exist_ok=True)
             self.stats.save(self._stats_path)
         except OSError as e:
             log.warning("statistics cannot be saved: %s", e)
