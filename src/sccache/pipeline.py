@@ -11,8 +11,8 @@ Owns: the order of the stages and what each outcome counts as.  Must not know: s
 import time
 from typing import assert_never
 
-from sccache.compilers import c_family, languages
-from sccache.config.load import Config
+from sccache.compilers import c_family
+from sccache.config.schema import Config
 from sccache.hashing.files import FileMemory
 from sccache.model import CannotCache, CompileRequest, NotCompilation, ParsedArguments
 from sccache.stages import job as job_stage
@@ -104,7 +104,7 @@ class Pipeline:
         start = time.monotonic_ns()
         finish = await lookup.restore(job, hit, self.storage)
         if finish is not None:
-            language, advanced = languages.statistics_names(job.parsed.language, job.driver.family)
+            language, advanced = job.statistics_names()
             self._stats.hit(language, advanced, time.monotonic_ns() - start, direct=direct)
             if direct:
                 self.hot.remember(job, hit)
@@ -116,7 +116,7 @@ class Pipeline:
         recipe = recipes.compile_recipe(job, self._scratch, text)
         attempt = results.begin(job, text)
         ran = await hands.run(recipe.command)
-        language, advanced = languages.statistics_names(job.parsed.language, job.driver.family)
+        language, advanced = job.statistics_names()
         if ran.status != 0:
             self._stats.compile_failed(ran.duration_ns)
             return Replay()

@@ -198,7 +198,9 @@ class Server:
             await connection.send(messages.encode_exec())  # another mount namespace: our paths are not theirs
             return
         config, request = self._requests.request(message)
-        answer = await self.workshop.compile(config, request, connection)
+        answer: Answer | None = self.workshop.hit_nowait(config, request.identity)
+        if answer is None:
+            answer = await self.workshop.compile(config, request, connection)
         await connection.send(_frame(answer))
 
     async def _control(self, connection: Connection, message: messages.Control) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from sccache.compilers import depfiles
+from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import FileFacts
 from sccache.preprocessor_cache.absent import SearchDirs, absent_names
@@ -37,6 +38,11 @@ class Inputs(Struct, frozen=True):
         """Whether an input was written at or after this moment (wall clock), within the clock's granularity."""
         limit = start_ns - CLOCK_GRANULARITY_NS
         return any(facts.mtime_ns >= limit or facts.ctime_ns >= limit for facts in self.facts.values())
+
+    def times(self) -> bytes:
+        """Digest of the inputs' names and modification times, for outputs that record them."""
+        lines = (f"{path}\0{facts.mtime_ns}" for path, facts in sorted(self.facts.items()))
+        return digest("\n".join(lines).encode("utf-8", "surrogateescape"))
 
     def contents(self) -> dict[str, bytes]:
         """Absolute path → digest."""

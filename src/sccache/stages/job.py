@@ -13,9 +13,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from sccache.compilers import environment
-from sccache.compilers.options.gcc import is_search_option
-from sccache.config.load import Config, PreprocessorConfig
+from sccache.compilers import environment, languages
+from sccache.config.schema import Config, PreprocessorConfig
 from sccache.hashing.cpu import processor
 from sccache.hashing.basedirs import Basedirs
 from sccache.hashing.digest import digest
@@ -64,6 +63,11 @@ class Job(Struct, frozen=True):
             found.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
         return found
 
+    def statistics_names(self) -> tuple[str, str]:
+        """The plain and the advanced name under which this compile is counted."""
+        language = self.parsed.language
+        return languages.statistics_name(language), f"{language.value} [{self.driver.family}]"
+
     def manifest_key(self) -> str:
         """Key of the manifest: direct mode's question."""
         key = self._common("manifest")
@@ -77,7 +81,7 @@ class Job(Struct, frozen=True):
     def text_key(self, text: bytes, extra: tuple[bytes, ...]) -> str:
         """Key of the result by its preprocessed text's digest."""
         key = self._common("text")
-        key.add("arguments", self.roots.arguments(tuple(without_search_options(self.parsed.key_args))))
+        key.add("arguments", self.roots.arguments(self.parsed.result_key_args))
         key.add("text", text)
         for content in extra:
             key.add("also", content)
@@ -100,22 +104,6 @@ class Job(Struct, frozen=True):
         for name, value in self.common:
             key.add(name, value)
         return key
-
-
-def without_search_options(args: tuple[str, ...]) -> list[str]:
-    """Arguments without the options whose whole effect is in the preprocessed text."""
-    kept: list[str] = []
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-            continue
-        takes_next = is_search_option(arg)
-        if takes_next is None:
-            kept.append(arg)
-        else:
-            skip = takes_next
-    return kept
 
 
 def named_inputs(parsed: ParsedArguments, request: CompileRequest, files: FileMemory) -> list[tuple[str, bytes]] | None:

@@ -10,7 +10,6 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from sccache.compilers import languages
 from sccache.entry import Entry, open_entry
 from sccache.errors import DamagedError, SccacheError
 from sccache.hashing.files import FileMemory, Watch
@@ -44,7 +43,7 @@ class Miss(Struct, frozen=True):
 
 def is_direct(job: Job) -> bool:
     """Whether direct mode may be used for this job."""
-    wanted = job.preprocessor.use_preprocessor_cache_mode and job.parsed.direct_mode
+    wanted = job.preprocessor.use_preprocessor_cache_mode and job.parsed.direct_mode and not job.parsed.mtimes_matter
     return wanted and job.request.env.get("SCCACHE_DIRECT", "").lower() not in ("false", "off", "0")
 
 
@@ -132,10 +131,9 @@ class HotRequests:
 
     def remember(self, job: Job, hit: Hit) -> None:
         """Keep the way to this hit, if it can be checked by files alone."""
-        if hit.watch is None or not job.driver.transparent:
+        if hit.watch is None or not job.driver.transparent or hit.size_bytes > SMALL_ENTRY_BYTES:
             return
-        names = languages.statistics_names(job.parsed.language, job.driver.family)
-        self._known[job.request.identity] = _Hot(job, hit.key, hit.watch, names)
+        self._known[job.request.identity] = _Hot(job, hit.key, hit.watch, job.statistics_names())
         if len(self._known) > MAX_HOT_REQUESTS:
             self._known.popitem(last=False)
 
@@ -148,7 +146,7 @@ class HotRequests:
         if not self._files.holds(hot.watch):
             del self._known[identity]
             return None
-        blob = self._storage.get_nowait(hot.key, Kind.ENTRY, SMALL_ENTRY_BYTES)
+        blob = self._storage.get_nowait(hot.key, Kind.ENTRY)
         if blob is None:
             return None
         try:

@@ -77,7 +77,7 @@ def colour_arguments(family: str, parsed: ParsedArguments, request: CompileReque
     """The option that makes captured diagnostics look as they would on the caller's terminal."""
     if parsed.colour is not Colour.AUTO or not wants_colour(parsed, request):
         return ()
-    return (c_family.COLOUR_OPTION[family],)
+    return (c_family.COLOUR_FLAG[family],)
 
 
 async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory) -> Preprocessed | None:
@@ -99,6 +99,8 @@ async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory
     if found is None:
         return None
     also = [facts.digest for path, facts in found.facts.items() if path.endswith((".gch", ".pch")) or ".gch/" in path]
+    if job.parsed.mtimes_matter:
+        also.append(found.times())
     if found.has(inputs_stage.TIME_MACROS) and flags != ("-E",) and not job.preprocessor.ignore_time_macros:
         expanded = await _text(job, ("-E",), hands, ())
         if expanded is None:

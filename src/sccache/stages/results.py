@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sccache.config.load import Config
+from sccache.config.schema import Config
 from sccache.entry import open_entry, pack
 from sccache.errors import DamagedError, StorageError
 from sccache.hashing import time_macros
@@ -89,6 +89,8 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> K
     timeless = job.preprocessor.ignore_time_macros or not found.has(inputs_stage.TIME_MACROS)
     if text is None and not timeless:
         return "time macro"
+    if text is None and job.parsed.mtimes_matter:
+        return "inputs unknown"
     names = found.names if not _uses_precompiled(found) else ()
     produced = outputs.read(job, attempt.before, names)
     if produced is None:

@@ -167,7 +167,8 @@ class Toolchains:
             return None
         libraries = await hands.run(Command("ldd", (driver.path, *found.paths), environment=C_LOCALE))
         search = toolchain.read_search_path(os.fsdecode(bytes(searched.stderr)))
-        paths = (driver.path, *found.paths, *found.option_files, *toolchain.read_libraries(bytes(libraries.stdout)))
+        named = await self._named_files(driver, parsed, request, hands)
+        paths = (driver.path, *found.paths, *found.option_files, *named, *toolchain.read_libraries(bytes(libraries.stdout)))
         files = self._digests(dict.fromkeys(os.path.join(request.cwd, path) for path in paths))
         if files is None:
             return None
@@ -181,6 +182,16 @@ class Toolchains:
         if not driver.transparent:  # a script may pass other options on than it got
             identity.add("commands", _stable(listing))
         return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket)
+
+    async def _named_files(
+        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
+    ) -> list[str]:
+        """Where the driver finds option files that are named without a directory (-specs=nano.specs)."""
+        paths: list[str] = []
+        for name in parsed.toolchain_files:
+            ran = await hands.run(_probe(driver, request, (*parsed.search_args, f"-print-file-name={name}")))
+            paths.append(os.fsdecode(bytes(ran.stdout)).rstrip("\n"))
+        return paths
 
     def _digests(self, paths: Mapping[str, None]) -> list[tuple[str, bytes]] | None:
         files: list[tuple[str, bytes]] = []
@@ -209,6 +220,7 @@ def _driver_key(path: str, content: bytes) -> str:
 def _toolchain_key(driver: Driver, parsed: ParsedArguments, request: CompileRequest) -> str:
     key = KeyBuilder("toolchain").add("driver", driver.path).add("content", driver.digest).add("name", request.argv[0])
     key.add("language", toolchain.probe_language(parsed)).add("arguments", parsed.search_args).add("directory", request.cwd)
+    key.add("option files", parsed.toolchain_files)
     return key.add("environment", environment.pick(request.env, (*_TOOL_ENV, *environment.INCLUDE_PATH))).key()
 
 

@@ -1,0 +1,65 @@
+"""Compilers are found and recognised as they are, whatever they are called."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sccache.compilers import detect
+
+
+@pytest.mark.parametrize(
+    ("command", "family", "plusplus"),
+    [("gcc", "gcc", False), ("g++", "gcc", True), ("clang", "clang", False), ("clang++", "clang", True)],
+)
+def test_real_compilers_are_recognised(tmp_path: Path, command: str, family: str, plusplus: bool) -> None:
+    """The probe tells the family and whether the driver is for C++."""
+    source = tmp_path / "probe.c"
+    source.write_text(detect.PROBE_SOURCE)
+    output = subprocess.run([command, "-E", str(source)], check=True, capture_output=True).stdout
+    identity = detect.read_probe(output)
+    assert identity is not None
+    assert (identity.family, identity.plusplus) == (family, plusplus)
+    assert any(character.isdigit() for character in identity.version)
+
+
+@pytest.mark.parametrize("output", [b"", b"sccache_compiler\n", b"\xff\xfe", b"hello\nworld"])
+def test_what_is_no_preprocessor_is_not_recognised(output: bytes) -> None:
+    """Output without the marker is no compiler."""
+    assert detect.read_probe(output) is None
+
+
+def _executable(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_links_to_caches_are_passed_over(tmp_path: Path) -> None:
+    """`gcc` that is a link to ccache or to us is not the compiler; the next on PATH is."""
+    cache = _executable(tmp_path / "bin" / "ccache")
+    (tmp_path / "links").mkdir()
+    os.symlink(cache, tmp_path / "links" / "gcc")
+    real = _executable(tmp_path / "real" / "gcc")
+    located = detect.locate("gcc", "/", f"{tmp_path}/none:{tmp_path}/links:{tmp_path}/real")
+    assert located is not None
+    assert located.path == real
+    assert located.absent == {f"{tmp_path}/none": ["gcc"]}
+    by_path = detect.locate(f"{tmp_path}/links/gcc", "/", f"{tmp_path}/real")
+    assert by_path is not None
+    assert by_path.path == real
+
+
+def test_a_missing_compiler_is_none(tmp_path: Path) -> None:
+    """Nothing is made up."""
+    assert detect.locate("gcc", str(tmp_path), str(tmp_path)) is None
+    assert detect.locate("./gcc", str(tmp_path), str(tmp_path)) is None
+
+
+def test_only_native_drivers_are_transparent(tmp_path: Path) -> None:
+    """A script may choose its compiler by anything, so it is asked each time."""
+    assert detect.is_transparent("/usr/bin/gcc")
+    assert not detect.is_transparent(_executable(tmp_path / "gcc"))
+    assert not detect.is_transparent("/bin/true")
