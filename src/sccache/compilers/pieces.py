@@ -1,4 +1,4 @@
-"""What stands behind -Wa, and -Xassembler.
+"""What stands behind -Wa, and -Xassembler, and how clang reads -Wp,-MD.
 
 Sources: `as --help` and the GNU assembler's manual ("Command-Line Options").
 Owns: the assembler options that matter to a cache.  Must not know: keys.
@@ -12,28 +12,34 @@ from msgspec import Struct
 class ForAssembler(Struct, frozen=True):
     """What a list of assembler options means to a cache."""
 
-    output_files: tuple[tuple[str, str], ...] = ()
+    listing: str = ""
     debug_info: bool = False
     refused: str = ""
 
 
-_REFUSED = ("--MD", "-o", "-MD", "--statistics", "--dump-config", "--save-temps")
+_REFUSED = ("--MD", "-MD", "-o", "--statistics", "--dump-config", "@")
+_SEPARATE = frozenset(("-I", "--defsym", "--debug-prefix-map", "-MCPU"))
 
 
 def assembler(words: Sequence[str]) -> ForAssembler:
-    """Read the options of one -Wa, or -Xassembler."""
-    listings: list[tuple[str, str]] = []
+    """Read the options of one command line for the assembler, in order."""
+    listing = ""
     debug_info = False
-    for word in words:
-        refused = next((name for name in _REFUSED if word.startswith(name)), "@" if word.startswith("@") else "")
-        letters, _, path = word.removeprefix("-a").partition("=")
-        if word.startswith("-a") and (letters.isalpha() or not letters):
-            if "g" in letters:  # "general information": the time of the run
-                refused = "-ag"
-            if path:
-                listings.append(("lst", path))
-        elif word.startswith(("-g", "--gen-debug", "--gstabs", "--gdwarf")):
+    waiting = iter(words)
+    for word in waiting:
+        if word in _SEPARATE:
+            next(waiting, None)
+            continue
+        refused = next((name for name in _REFUSED if word.startswith(name)), "")
+        letters, _, path = word[2:].partition("=")
+        if word.startswith("-a") and (not letters or letters.isalpha()):
+            # "g" asks for general information, which has the time of the run; the last file name given counts
+            refused = "-ag" if "g" in letters else ""
+            listing = path or listing
+        elif word.startswith(("-g", "--g")):
             debug_info = True
+        elif not word.startswith("-") and word:
+            refused = "input"
         if refused:
             return ForAssembler(refused=f"-Wa,{refused}")
-    return ForAssembler(tuple(listings), debug_info)
+    return ForAssembler(listing, debug_info)

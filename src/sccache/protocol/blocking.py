@@ -36,6 +36,11 @@ class Connection:
         self.secret = secret
         self._buffer = FrameBuffer()
 
+    @property
+    def passes_descriptors(self) -> bool:
+        """Files can travel beside a frame (not over TCP)."""
+        return self.socket.family != socket.AF_INET
+
     def fileno(self) -> int:
         """Make the connection usable with select and poll."""
         return self.socket.fileno()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -26,16 +27,16 @@ __all__ = ["DiskStorage", "Kind"]
 CLOSE_DEADLINE_S = 5.0
 _REOPENINGS = 3
 _READ = os.O_RDONLY | os.O_CLOEXEC
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""Errors of a file that is not there for us: a miss.  Others (EIO, EMFILE) are told."""
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
+"""Errors that only say that the file is not there for us.  Others (EIO, EMFILE) are worth a line in the log."""
+_LOG = logging.getLogger(__name__)
 
 
 class DiskStorage:
     """Blobs below `root`.  Safe to share among threads; making one does no I/O and cannot fail."""
 
     def __init__(self, root: str, max_size_bytes: int, *, read_only: bool = False) -> None:
-        self.max_size_bytes = max_size_bytes
-        """May be changed at any time; `keep_house` makes a smaller size take effect."""
+        self._max_size_bytes = max_size_bytes
         self._root = root
         self._read_only = read_only
         self._entries = f"{root}/{Kind.ENTRY.value}"
@@ -43,10 +44,22 @@ class DiskStorage:
         self._ledger: Ledger | None = None
         self._stale: list[Ledger] = []
         self._opening = threading.Lock()
-        self._keeper = Keeper(root, self._ledger_if_there, lambda: self.max_size_bytes)
+        self._keeper = Keeper(root, self._ledger_if_there, lambda: self._max_size_bytes)
+
+    @property
+    def max_size_bytes(self) -> int:
+        """Most bytes to hold; may be changed at any time."""
+        return self._max_size_bytes
+
+    @max_size_bytes.setter
+    def max_size_bytes(self, size: int) -> None:
+        is_smaller = size < self._max_size_bytes
+        self._max_size_bytes = size
+        if is_smaller and not self._read_only:
+            self._keeper.wake()
 
     def get_nowait(self, key: str, kind: Kind) -> bytes | None:
-        """The blob, None if it is not there; StorageError if the disk fails."""
+        """The blob; None if it is not there or cannot be read."""
         folder = self._entries if kind is Kind.ENTRY else self._manifests
         path = f"{folder}{key[0]}/{key[1]}/{key}"
         try:
@@ -59,10 +72,9 @@ class DiskStorage:
             finally:
                 os.close(fd)
         except OSError as e:
-            if e.errno in _ABSENT:
-                return None
-            msg = f"cannot read {path}: {e.strerror}"
-            raise StorageError(msg) from e
+            if e.errno not in _ABSENT:
+                _LOG.warning("cannot read %s: %s", path, e.strerror)
+            return None
         if not self._read_only:
             self._keeper.note_use(path)
         return blob
@@ -72,7 +84,7 @@ class DiskStorage:
         if self._read_only:
             msg = "Cannot write to a read-only cache"
             raise StorageError(msg)
-        if len(blob) > self.max_size_bytes:
+        if len(blob) > self._max_size_bytes:
             msg = "File too large"
             raise StorageError(msg)
         try:
@@ -86,7 +98,7 @@ class DiskStorage:
         except OSError as e:
             msg = f"cannot write to {self._root}: {e.strerror or e}"
             raise StorageError(msg) from e
-        if total_bytes is None or total_bytes > self.max_size_bytes:
+        if total_bytes is None or total_bytes > self._max_size_bytes:
             self._keeper.wake()
 
     def drop(self, key: str, kind: Kind) -> None:

@@ -1,0 +1,237 @@
+"""The native launcher's twin in Python: same behaviour, same tests, for systems without a C compiler and for Windows.
+
+The daemon's hands: runs what the daemon says, knows nothing of caching.  If the daemon is not there, dies, talks nonsense
+or stays silent, the compiler runs all the same: nothing of that is an error for the user.
+
+Owns: which command this is, the conversation, what happens when the daemon is lost.
+Must not know: msgspec, asyncio, logging, argparse, dataclasses: a test keeps this module quick to import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sccache.errors import DaemonError, ProtocolError
+from sccache.launcher_parts import child, programs, start
+from sccache.protocol import blocking, messages
+from sccache.protocol.address import from_env
+from sccache.protocol.version import VERSION_TEXT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+SILENT_AFTER_MS = 15_000
+EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
+
+
+class _Retired(Exception):  # noqa: N818  # not an error: the daemon asked for a successor
+    pass
+
+
+class _Launch:
+    """One command on its way: what the caller asked for, and what must still be done when the daemon is lost."""
+
+    def __init__(self, argv: list[bytes], executable: bytes = b"") -> None:
+        self.argv = argv
+        self.executable = executable
+        self.deadline_s = _deadline_ms() / 1000
+        self.compile: child.Result | None = None
+        self.last: child.Result | None = None
+        self.scratch: list[bytes] = []
+
+    def run(self) -> NoReturn:
+        address = from_env(os.environ)
+        try:
+            connection = start.connect_or_start(address, self.deadline_s)
+            try:
+                self._converse(connection)
+            except _Retired:
+                connection.close()
+                self._converse(start.start(address, self.deadline_s))
+        except (DaemonError, ProtocolError, OSError) as e:
+            _note(str(e))
+        self._remove_scratch()
+        if self.compile is not None:
+            _replay(self.compile)
+        self._run_original()
+
+    def _converse(self, connection: blocking.Connection) -> None:
+        """Do what the daemon says; returns when the daemon is of no use any more."""
+        connection.send(self._compile_frame(connection.secret), self.deadline_s)
+        while True:
+            reply = messages.parse_reply(connection.receive(self.deadline_s))
+            match reply:
+                case messages.KeepAlive():
+                    continue
+                case messages.Retire():
+                    if self.last is None:
+                        raise _Retired
+                    return
+                case messages.Finish():
+                    self._finish(reply)
+                    return
+                case messages.Exec():
+                    self._hand_over(reply)
+                    return
+                case messages.Run():
+                    if not self._run(reply, connection):
+                        return
+                case _:
+                    return
+
+    def _compile_frame(self, secret: bytes) -> bytes:
+        terminals = sum(1 << fd for fd in range(3) if _is_terminal(fd))
+        return messages.encode_compile(
+            messages.CompileMessage(
+                VERSION_TEXT,
+                secret,
+                self.executable,
+                os.fsencode(os.getcwd()),
+                messages.join_list(self.argv),
+                messages.join_list(key + b"=" + value for key, value in programs.environment().items()),
+                terminals=terminals,
+                umask=_umask(),
+                mount_namespace=_mount_namespace(),
+            )
+        )
+
+    def _finish(self, finish: messages.Finish) -> None:
+        if not finish.replay:
+            child.write_all(1, finish.stdout)
+            child.write_all(2, finish.stderr)
+            child.exit_as(finish.exit_code)
+        if self.last is not None and self.last.status != messages.STATUS_NOT_STARTED:
+            _replay(self.last)
+
+    def _hand_over(self, message: messages.Exec) -> None:
+        argv = message.argv or self.argv
+        path = self._path_for(message.executable, argv)
+        if path:
+            child.hand_over(path, argv, programs.changed_environment(message.env_changes))
+
+    def _run(self, run: messages.Run, connection: blocking.Connection) -> bool:
+        """Run a command and report it; False when the daemon was lost meanwhile."""
+        self.scratch += run.scratch
+        if self.last is not None and self.last is not self.compile:
+            self.last.close()
+        self.last = child.run(
+            run.flags, self._path_for(run.executable, run.argv), run.argv, programs.changed_environment(run.env_changes), connection
+        )
+        if self.last.killed_by:
+            self._remove_scratch()
+            child.exit_as(-self.last.killed_by)
+        if run.flags & messages.RUN_IS_COMPILE and self.last.status != messages.STATUS_NOT_STARTED:
+            self.compile = self.last
+        if self.last.daemon_lost:
+            return False
+        frame, fds = self.last.encode(descriptors=connection.passes_descriptors)
+        connection.send(frame, self.deadline_s, fds)
+        return True
+
+    def _path_for(self, executable: bytes, argv: Sequence[bytes]) -> bytes | None:
+        if executable:
+            return executable
+        if argv[0] == self.argv[0] and self.executable:
+            return self.executable
+        return programs.find(argv[0])
+
+    def _run_original(self) -> NoReturn:
+        path = self.executable or programs.find(self.argv[0])
+        if not path:
+            _fail("cannot find the compiler", self.argv[0])
+        try:
+            child.hand_over(path, self.argv, programs.environment())
+        except OSError as e:
+            _fail("cannot run the compiler", path, e.strerror or str(e))
+
+    def _remove_scratch(self) -> None:
+        for path in self.scratch:
+            try:
+                os.unlink(path)
+            except OSError:
+                continue  # never made, or already taken away by the daemon
+
+
+def _replay(result: child.Result) -> NoReturn:
+    result.write_out()
+    child.exit_as(result.status)
+
+
+def _deadline_ms() -> int:
+    text = os.environ.get("SCCACHE_LAUNCHER_DEADLINE_MS", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else SILENT_AFTER_MS
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _mount_namespace() -> int:
+    try:
+        return os.stat("/proc/self/ns/mnt").st_ino
+    except OSError:
+        return 0
+
+
+def _note(what: str) -> None:
+    if os.environ.get("SCCACHE_LOG"):
+        child.write_all(2, f"sccache: note: {what}; the compiler runs uncached\n".encode(errors="replace"))
+
+
+def _fail(what: str, name: bytes, why: str = "") -> NoReturn:
+    text = b"sccache: error: " + what.encode() + b" `" + name + b"`" + (b": " + why.encode() if why else b"") + b"\n"
+    child.write_all(2, text)
+    os._exit(EXIT_NO_COMPILER)
+
+
+def _run_python(role: str, arguments: Sequence[bytes]) -> NoReturn:
+    """Hand over to the command line; beside an installed launcher that is a program of its own, as for the native one."""
+    python = programs.python_beside_us()
+    if python:
+        try:
+            child.hand_over(python, [b"sccache-python", role.encode(), *arguments], programs.environment())
+        except OSError as e:
+            _fail("cannot run", python, e.strerror or str(e))
+    if role == "dist":
+        from sccache.dist.cli import main as command  # type: ignore[import-not-found,unused-ignore]
+    else:
+        from sccache.cli import main as command
+    sys.exit(command([os.fsdecode(argument) for argument in arguments]))
+
+
+def main() -> NoReturn:
+    """Be the command that we were called as (reference 1.2)."""
+    child.default_signals()
+    child.hold_stdio()
+    called = os.fsencode(sys.argv[0])
+    arguments = [os.fsencode(argument) for argument in sys.argv[1:]]
+    name = os.path.basename(called)
+    stem = os.path.splitext(name)[0].lower()
+    if stem == b"sccache-dist":
+        _run_python("dist", arguments)
+    if os.environ.get("SCCACHE_START_SERVER") == "1":
+        _run_python("cli", arguments)
+    if stem == b"sccache":
+        if not arguments or arguments[0].startswith(b"-"):
+            _run_python("cli", arguments)
+        _Launch(arguments).run()
+    compiler = programs.find(name)
+    if not compiler:
+        _fail("cannot find the compiler", called, "only sccache itself has that name on PATH")
+    _Launch([called, *arguments], compiler).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""The compiler as our child: its streams, signals and result.
+
+Owns: running a command and being replaced by one.  Must not know: what the daemon wants.  Twin of native/launcher_run.c.
+The native launcher also asks the kernel to end the child when the launcher is killed outright; Python cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from sccache.errors import SccacheError
+from sccache.protocol import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from sccache.protocol.blocking import Connection
+
+INLINE_STREAM = 64 << 10
+FORWARD_AFTER_S = 0.1  # see native/launcher_run.c
+_CHUNK = 64 << 10
+_FATAL = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+_IGNORED_BY_PYTHON = [signal.Signals[name] for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
+
+
+class Result:
+    """A finished child: its status as in Ran, its captured streams (-1: not captured)."""
+
+    def __init__(self, out: int, err: int) -> None:
+        self.status = messages.STATUS_NOT_STARTED
+        self.duration_ns = 0
+        self.killed_by = 0
+        self.daemon_lost = False
+        self._out = out
+        self._err = err
+
+    def write_out(self) -> None:
+        """Write what was captured to our own streams."""
+        for captured, fd in ((self._out, 1), (self._err, 2)):
+            at = 0
+            while captured >= 0 and (chunk := _read_at(captured, _CHUNK, at)):
+                if not write_all(fd, chunk):
+                    break
+                at += len(chunk)
+
+    def encode(self, *, descriptors: bool) -> tuple[bytes, list[int]]:
+        """Make the Ran; small streams go as bytes, large ones as descriptors where those can be passed."""
+        flags = 0
+        fds: list[int] = []
+        streams: list[bytes] = []
+        for captured, flag in ((self._out, messages.RAN_STDOUT_FD), (self._err, messages.RAN_STDERR_FD)):
+            size = os.fstat(captured).st_size if captured >= 0 else 0
+            if size > INLINE_STREAM and descriptors:
+                flags |= flag
+                fds.append(captured)
+                streams.append(b"")
+            else:
+                streams.append(_read_at(captured, size, 0) if size else b"")
+        return messages.encode_ran(messages.Ran(self.status, flags, self.duration_ns, streams[0], streams[1])), fds
+
+    def close(self) -> None:
+        """Give the captured streams up."""
+        for fd in (self._out, self._err):
+            if fd >= 0:
+                os.close(fd)
+        self._out = self._err = -1
+
+
+def run(flags: int, path: bytes | None, argv: Sequence[bytes], env: Mapping[bytes, bytes], connection: Connection) -> Result:
+    """Run a command to its end while listening to the daemon."""
+    result = Result(
+        _unlinked_file() if flags & messages.RUN_CAPTURE_STDOUT else -1,
+        _unlinked_file() if flags & messages.RUN_CAPTURE_STDERR else -1,
+    )
+    if path is None:
+        return result
+    started = time.monotonic_ns()
+    if os.name == "nt":
+        result.status = _run_on_windows(flags, path, argv, env, result)
+    else:
+        _run_and_listen(flags, path, argv, env, connection, result)
+    result.duration_ns = time.monotonic_ns() - started
+    return result
+
+
+def _run_and_listen(
+    flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], connection: Connection, result: Result
+) -> None:
+    wake_read, wake_write = os.pipe()
+    for fd in (wake_read, wake_write):
+        os.set_blocking(fd, False)
+    caught: list[int] = []
+    before = {number: signal.getsignal(number) for number in (*_FATAL, signal.SIGCHLD)}
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    try:
+        for number, disposition in before.items():
+            if number == signal.SIGCHLD:
+                signal.signal(number, lambda *_: None)
+            elif disposition != signal.SIG_IGN:
+                signal.signal(number, lambda got, _frame: caught.append(got))
+        pid = _spawn(flags, path, argv, env, result, before)
+        if pid:
+            result.status = _wait_for(pid, wake_read, caught, connection, result)
+        result.killed_by = caught[-1] if caught else 0
+    finally:
+        for number, disposition in before.items():
+            signal.signal(number, disposition)
+        signal.set_wakeup_fd(-1)
+        os.close(wake_read)
+        os.close(wake_write)
+
+
+def _spawn(
+    flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], result: Result, before: Mapping[signal.Signals, object]
+) -> int:
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+    if flags & messages.RUN_NO_STDIN:
+        actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
+    actions += [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in ((result._out, 1), (result._err, 2)) if fd >= 0]  # noqa: SLF001
+    defaults = [number for number, was in before.items() if was != signal.SIG_IGN] + _IGNORED_BY_PYTHON
+    for command, words in ((path, argv), (b"/bin/sh", [b"sh", path, *argv[1:]])):
+        try:
+            return os.posix_spawn(command, list(words), env, file_actions=actions, setsigdef=defaults)
+        except OSError as e:
+            if e.errno != 8:  # ENOEXEC: a script without #!, which sh runs, as shells and execvp do
+                return 0
+    return 0
+
+
+def _wait_for(pid: int, wake: int, caught: list[int], connection: Connection, result: Result) -> int:
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(connection, select.POLLIN)
+    forward_at = 0.0
+    while True:
+        gone, waited = os.waitpid(pid, os.WNOHANG)
+        if gone:
+            return os.waitstatus_to_exitcode(waited)
+        timeout_ms = None
+        if caught and forward_at >= 0:
+            # Python does not tell who sent a signal; a terminal's own reaches the child as well, and it then dies by itself.
+            forward_at = forward_at or time.monotonic() + FORWARD_AFTER_S
+            timeout_ms = (forward_at - time.monotonic()) * 1000
+            if timeout_ms <= 0:
+                os.kill(pid, caught[-1])
+                forward_at, timeout_ms = -1.0, None
+        for fd, _event in poll.poll(timeout_ms):
+            if fd == wake:
+                _drain(wake)
+            elif not _only_keep_alives(connection):
+                poll.unregister(connection)
+                result.daemon_lost = True  # what the child does is still wanted; see launcher.py
+
+
+def _drain(fd: int) -> None:
+    try:
+        while os.read(fd, 64):
+            pass
+    except BlockingIOError:
+        return
+
+
+def _only_keep_alives(connection: Connection) -> bool:
+    """While our child runs the daemon may only say that it lives."""
+    try:
+        while (body := connection.receive_nowait()) is not None:
+            if not isinstance(messages.parse_reply(body), messages.KeepAlive):
+                return False
+    except SccacheError:
+        return False
+    return True
+
+
+def _run_on_windows(flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], result: Result) -> int:
+    import subprocess
+
+    try:
+        return subprocess.call(
+            [os.fsdecode(word) for word in argv],
+            executable=os.fsdecode(path),
+            env={os.fsdecode(key): os.fsdecode(value) for key, value in env.items()},
+            stdin=subprocess.DEVNULL if flags & messages.RUN_NO_STDIN else None,
+            stdout=result._out if result._out >= 0 else None,  # noqa: SLF001
+            stderr=result._err if result._err >= 0 else None,  # noqa: SLF001
+        )
+    except OSError:
+        return messages.STATUS_NOT_STARTED
+
+
+def hand_over(path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes]) -> NoReturn:
+    """Be replaced by a command; raises OSError if that is impossible."""
+    if os.name == "nt":
+        sys.exit(_run_on_windows(0, path, argv, env, Result(-1, -1)))
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(path, list(argv), env)
+    except OSError as e:
+        if e.errno != 8:
+            raise
+        os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], env)
+
+
+def default_signals() -> None:
+    """Die of Ctrl-C and of a closed pipe as other programs do, instead of raising exceptions."""
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def hold_stdio() -> None:
+    """Take the numbers of standard streams that the caller closed, so that no socket gets them; a command run by us finds them closed."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, and not inherited
+
+
+def write_all(fd: int, data: bytes) -> bool:
+    """Write everything, also to a non-blocking or slow stream; False when nobody can read it."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])  # the compiler itself would have blocked or lost output here
+        except OSError:
+            return False
+    return True
+
+
+def exit_as(status: int) -> NoReturn:
+    """Exit as the child did; by the same signal if one killed it, so that our parent sees what it would have seen."""
+    if status < 0 and os.name != "nt":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the compiler has left its core; ours would overwrite it
+        if -status not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-status, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [-status])
+        os.kill(os.getpid(), -status)
+    os._exit(status & 0xFF if status >= 0 else 128 - status & 0xFF)
+
+
+def _unlinked_file() -> int:
+    if hasattr(os, "memfd_create"):
+        try:
+            return os.memfd_create("stream")
+        except OSError:
+            pass  # a kernel or sandbox without it; a file will do
+    import tempfile
+
+    fd, path = tempfile.mkstemp(prefix="sccache-stream-")
+    if os.name == "nt":
+        return fd  # an open file cannot be unlinked there; the system's cleaning takes it
+    os.unlink(path)
+    return fd
+
+
+def _read_at(fd: int, size: int, at: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, at)
+    os.lseek(fd, at, os.SEEK_SET)
+    return os.read(fd, size)
