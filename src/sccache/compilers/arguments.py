@@ -59,7 +59,9 @@ class Role(Enum):
     PLUSPLUS = auto()
     """--driver-mode=g++."""
     DEP_ALL = auto()
+    """-MD."""
     DEP_USER = auto()
+    """-MMD; wins over -MD in both families, wherever it stands."""
     DEP_PATH = auto()
     DEP_TARGET = auto()
     DEP_QUOTED_TARGET = auto()
@@ -82,7 +84,10 @@ class Role(Enum):
     """The object names its future profile file, after its own path."""
     PROFILE_USE = auto()
     """Reads a profile: a file, a directory, or by default something in the working directory."""
+    PROFILE_INSTR_USE = auto()
+    """clang -fprofile-instr-use=FILE: never a directory."""
     PROFILE_DIRECTORY = auto()
+    PROFILE_PREFIX = auto()
     AUTO_PROFILE = auto()
     SPLIT_DWARF = auto()
     SPLIT_DWARF_KIND = auto()

@@ -7,6 +7,8 @@ Must not know: how the result is put together (c_family.py), names of side files
 from collections.abc import Callable, Sequence
 from enum import IntFlag
 
+from msgspec import Struct
+
 from sccache.compilers import pieces
 from sccache.compilers.arguments import Argument, MissingValue, OptionTable, Role
 from sccache.model import CannotCache, Colour
@@ -56,6 +58,8 @@ DESTINATIONS: dict[Role, To] = {
     Role.PROFILE_USE: _ALL,
     Role.PROFILE_DIRECTORY: _ALL,
     Role.AUTO_PROFILE: _ALL,
+    Role.PROFILE_INSTR_USE: _ALL,
+    Role.PROFILE_PREFIX: _ALL,
     Role.SPLIT_DWARF: _ALL,
     Role.SPLIT_DWARF_KIND: _ALL,
     Role.STACK_USAGE: To.NAME,
@@ -76,20 +80,27 @@ DESTINATIONS: dict[Role, To] = {
     Role.LIST_FILE: _ALL,
     Role.TO_ASSEMBLER: _KEYS | To.SEARCH,
     Role.TO_ASSEMBLER_NEXT: _KEYS | To.SEARCH,
-    Role.TO_PREPROCESSOR: _ALL,
-    Role.TO_PREPROCESSOR_NEXT: _ALL,
     Role.TO_BACKEND: _ALL,
     Role.NO_DIRECT: _ALL,
 }
 
 
+class Tables(Struct, frozen=True):
+    """What a family knows for the driver, and behind -Xclang and -Wp,."""
+
+    driver: OptionTable
+    frontend: OptionTable
+    preprocessor: OptionTable
+    wp_dependencies: bool
+    """`-Wp,-MD,FILE` is understood by the driver itself, and only alone (clang)."""
+
+
 class Collector:
     """What a command line says, gathered argument by argument."""
 
-    def __init__(self, table: OptionTable, frontend: OptionTable) -> None:
-        """`frontend` knows what may stand behind -Xclang."""
-        self.table = table
-        self.frontend = frontend
+    def __init__(self, tables: Tables) -> None:
+        """The tables are those of one compiler family."""
+        self.tables = tables
         self.key: list[str] = []
         self.result_key: list[str] = []
         self.preprocess: list[str] = []
@@ -100,6 +111,7 @@ class Collector:
         self.sources: list[tuple[str, str]] = []
         """Positional words with the -x in force at each."""
         self.input_files: list[str] = []
+        self.absent_files: list[str] = []
         self.toolchain_files: list[str] = []
         self.forced_includes: list[str] = []
         self.output_files: list[tuple[str, str]] = []
@@ -113,6 +125,11 @@ class Collector:
         self.too_hard: CannotCache | None = None
         self.too_hard_when_compiling: CannotCache | None = None
         self.frontend_words: list[str] = []
+        self.preprocessor_words: list[str] = []
+        self.assembler_words: list[str] = []
+        self.profile_directory = ""
+        self.preprocessor_depfile = ""
+        """FILE of gcc's -Wp,-MD,FILE: wins over -MF, and its default target ignores -o."""
 
     def take(self, argument: Argument) -> None:
         """Gather one argument."""
@@ -225,23 +242,71 @@ class Collector:
             self.refuse("-mllvm", argument.value)
 
     def _assembler(self, argument: Argument) -> None:
-        words = argument.value.split(",") if argument.role is Role.TO_ASSEMBLER else [argument.value]
-        found = pieces.assembler(words)
-        self.output_files += found.output_files
-        self.debug_info = self.debug_info or found.debug_info
-        if found.refused:
-            self.refuse(found.refused)
+        self.assembler_words += argument.value.split(",") if argument.role is Role.TO_ASSEMBLER else [argument.value]
 
     def _preprocessor(self, argument: Argument) -> None:
         words = argument.value.split(",") if argument.role is Role.TO_PREPROCESSOR else [argument.value]
-        self.refuse(argument.name, ",".join(words))
+        if (
+            not self.tables.wp_dependencies
+            or argument.role is Role.TO_PREPROCESSOR_NEXT
+            or words[0] not in _WP_DEPENDENCIES
+        ):
+            self.preprocessor_words += words
+            return
+        self.seen.add(_WP_DEPENDENCIES[words[0]])
+        if len(words) > 2:  # noqa: PLR2004 -- clang 14 ignores the file name then
+            self.refuse("-Wp", argument.value)
+        elif len(words) > 1:
+            self.values[Role.DEP_PATH] = words[1]
+
+    def _profile_directory(self, argument: Argument) -> None:
+        self.profile_directory = argument.value or self.profile_directory
 
     def _frontend(self, argument: Argument) -> None:
         self.frontend_words.append(argument.value)
 
     def finish(self) -> None:
-        """Look at what was gathered for the compiler proper (-Xclang), now that it is complete."""
-        found = self.frontend.split(self.frontend_words, double_dash=False)
+        """Look at what was gathered for each of the programs behind the driver, now that it is complete."""
+        self._finish_preprocessor()
+        self._finish_frontend()
+        found = pieces.assembler(self.assembler_words)
+        self.debug_info = self.debug_info or found.debug_info
+        if found.listing:
+            self.output_files.append(("lst", found.listing))
+        if found.refused:
+            self.refuse(found.refused)
+
+    def _finish_preprocessor(self) -> None:
+        found = self.tables.preprocessor.split(self.preprocessor_words, double_dash=False)
+        if isinstance(found, MissingValue):
+            self.refuse("-Wp", found.name)
+            return
+        if (
+            found
+            and self.seen & {Role.DEP_ALL, Role.DEP_USER}
+            and any(a.role in _WP_DEPENDENCIES.values() for a in found)
+        ):
+            self.refuse("-Wp", "dependencies asked for twice")
+        for argument in found:
+            if not argument.name or argument.role not in _BEHIND_WP:
+                self.refuse("-Wp", argument.words[0])
+            elif argument.role in _WP_DEPENDENCIES.values() and not self.tables.wp_dependencies:
+                self.seen.add(argument.role)
+                self.preprocessor_depfile = argument.value
+            else:
+                self._take_behind("-Xpreprocessor", argument)
+
+    def _take_behind(self, prefix: str, argument: Argument) -> None:
+        self.seen.add(argument.role)
+        self.values[argument.role] = argument.value
+        action = _ACTIONS.get(argument.role)
+        if action is not None:
+            action(self, argument)
+        words = [part for word in argument.words for part in (prefix, word)]
+        self.send(words, f"{prefix}={argument.name}", DESTINATIONS[argument.role])
+
+    def _finish_frontend(self) -> None:
+        found = self.tables.frontend.split(self.frontend_words, double_dash=False)
         if isinstance(found, MissingValue):
             self.refuse("argument parse", found.name)
             return
@@ -255,18 +320,12 @@ class Collector:
             if not previous.startswith("-plugin-arg-"):
                 self.refuse("Can't handle Raw arguments with -Xclang", argument.value)
             self.send(("-Xclang", argument.value), "", _ALL)
-        elif argument.role is Role.PASS and argument.name not in self.frontend.rows:
+        elif argument.role is Role.PASS and argument.name not in self.tables.frontend.rows:
             self.refuse("Can't handle UnknownFlag arguments with -Xclang", argument.name)
         elif argument.role in _NOT_BEHIND_XCLANG:
             self.refuse(argument.name, argument.value)
         else:
-            self.seen.add(argument.role)
-            self.values[argument.role] = argument.value
-            action = _ACTIONS.get(argument.role)
-            if action is not None:
-                action(self, argument)
-            words = [part for word in argument.words for part in ("-Xclang", word)]
-            self.send(words, f"-Xclang={argument.name}", DESTINATIONS[argument.role])
+            self._take_behind("-Xclang", argument)
 
 
 _NOT_BEHIND_XCLANG = frozenset(
@@ -287,6 +346,21 @@ _NOT_BEHIND_XCLANG = frozenset(
     )
 )
 
+_BEHIND_WP = frozenset(
+    (
+        *(Role.PASS, Role.PREPROCESSOR, Role.FORCED_INCLUDE, Role.SEARCH, Role.TARGET, Role.NO_DIRECT, Role.INPUT_FILE),
+        *(
+            Role.DEP_ALL,
+            Role.DEP_USER,
+            Role.DEP_TARGET,
+            Role.DEP_QUOTED_TARGET,
+            Role.DEP_PHONY,
+            Role.DEBUG,
+            Role.DEBUG_OFF,
+        ),
+    )
+)
+_WP_DEPENDENCIES = {"-MD": Role.DEP_ALL, "-MMD": Role.DEP_USER}
 _COLOURS = {"": Colour.ALWAYS, "always": Colour.ALWAYS, "never": Colour.NEVER}
 _SECTION_KINDS = frozenset(("all", "labels", "none"))
 _BACKEND_WRITES = ("time", "dump", "output", "file", "dot-", "view-", "stats", "path", "-o")
@@ -320,4 +394,8 @@ _ACTIONS: dict[Role, Callable[[Collector, Argument], None]] = {
     Role.TO_PREPROCESSOR: Collector._preprocessor,
     Role.TO_PREPROCESSOR_NEXT: Collector._preprocessor,
     Role.TO_FRONTEND: Collector._frontend,
+    Role.PROFILE_USE: Collector._profile_directory,
+    Role.PROFILE_DIRECTORY: Collector._profile_directory,
+    Role.PROFILE_GENERATE: Collector._profile_directory,
+    Role.PROFILE_INSTR_USE: Collector._input_file,
 }

@@ -35,9 +35,7 @@ def stem(name: str) -> str:
 def default_main(naming: Naming, kind: str, *, header: bool) -> Output:
     """The main output where -o is missing; `kind` is its extension."""
     if header:
-        directory = naming.source.rpartition("/")
-        base = naming.source if naming.family == "gcc" else directory[2]
-        return Output("pch", base + ".gch")
+        return Output("pch", naming.source + ".gch")
     return Output(_MAIN_ROLES.get(kind, "obj"), f"{stem(naming.source)}.{kind}")
 
 
@@ -54,7 +52,7 @@ def depfile_path(naming: Naming) -> str:
 
 def auxiliary(naming: Naming, suffix: str) -> str:
     """The path of a side file such as .su, .gcno or .dwo."""
-    return _auxiliary_base(naming) + suffix
+    return auxiliary_base(naming) + suffix
 
 
 def dump_name(naming: Naming, suffix: str) -> str:
@@ -64,10 +62,10 @@ def dump_name(naming: Naming, suffix: str) -> str:
     if naming.dump_base:
         return _gcc_directory(naming) + naming.dump_base + suffix
     extension = naming.source.rpartition("/")[2].rpartition(".")
-    return _auxiliary_base(naming) + (f".{extension[2]}" if extension[1] else "") + suffix
+    return auxiliary_base(naming) + (f".{extension[2]}" if extension[1] else "") + suffix
 
 
-def _auxiliary_base(naming: Naming) -> str:
+def auxiliary_base(naming: Naming) -> str:
     if naming.family == "gcc":
         return _gcc_directory(naming) + _gcc_name(naming)
     if not naming.output:

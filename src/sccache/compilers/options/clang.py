@@ -65,7 +65,7 @@ FILES_READ = (
     Option("-fmemory-profile-use=", _JOINED, Role.INPUT_FILE),
     Option("-fbasic-block-sections=", _JOINED, Role.LIST_FILE),
     Option("-fprofile-instr-use", _NOTHING, Role.PROFILE_USE),
-    Option("-fprofile-instr-use=", _JOINED, Role.PROFILE_USE),
+    Option("-fprofile-instr-use=", _JOINED, Role.PROFILE_INSTR_USE),
 )
 
 FILES_WRITTEN = (

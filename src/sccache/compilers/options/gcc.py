@@ -175,6 +175,7 @@ COVERAGE_AND_PROFILE = (
     Option("-fprofile-generate", _NOTHING, Role.PROFILE_GENERATE),
     Option("-fprofile-generate=", _JOINED, Role.PROFILE_GENERATE),
     Option("-fprofile-dir=", _JOINED, Role.PROFILE_DIRECTORY),
+    Option("-fprofile-prefix-path=", _JOINED, Role.PROFILE_PREFIX),
     Option("-fprofile-use", _NOTHING, Role.PROFILE_USE),
     Option("-fprofile-use=", _JOINED, Role.PROFILE_USE),
     Option("-fbranch-probabilities", _NOTHING, Role.PROFILE_USE),
@@ -250,3 +251,9 @@ ROWS = (
     *SIDE_OUTPUTS,
     *TOO_HARD,
 )
+
+BEHIND_WP = (
+    Option("-MD", _NEXT, Role.DEP_ALL),
+    Option("-MMD", _NEXT, Role.DEP_USER),
+)
+"""cc1 itself wants the file name, which the driver otherwise finds."""
