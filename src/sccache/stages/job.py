@@ -16,12 +16,15 @@ from msgspec import Struct
 from sccache.compilers import environment, languages
 from sccache.config.schema import Config, PreprocessorConfig
 from sccache.hashing.cpu import processor
-from sccache.hashing.basedirs import Basedirs
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import Colour, CompileRequest, FileFacts, ParsedArguments, Terminal
+from sccache.stages.roots import Roots
 from sccache.stages.toolchains import Driver, Toolchain
+
+_PACKED_ROLES = frozenset({"pch", "module"})
+_PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")
 
 
 class Job(Struct, frozen=True):
@@ -36,7 +39,7 @@ class Job(Struct, frozen=True):
     source_facts: FileFacts
     named_inputs: tuple[tuple[str, bytes], ...]
     """Files named by options or settings, with their content's digest."""
-    roots: Basedirs
+    roots: Roots
     preprocessor: PreprocessorConfig
     colour: bool
     """Diagnostics are to be coloured."""
@@ -62,6 +65,11 @@ class Job(Struct, frozen=True):
             path = self.path(name)
             found.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
         return found
+
+    def hides_paths(self) -> bool:
+        """Whether the output may hold paths in compressed or packed form, where they cannot be searched for."""
+        made = any(output.role in _PACKED_ROLES for output in self.parsed.outputs)
+        return made or any(arg.startswith(_PACKING_OPTIONS) for arg in self.parsed.key_args)
 
     def statistics_names(self) -> tuple[str, str]:
         """The plain and the advanced name under which this compile is counted."""
@@ -145,7 +153,7 @@ def working_directory(request: CompileRequest) -> str:
 
 
 def common_records(
-    request: CompileRequest, parsed: ParsedArguments, toolchain: Toolchain, roots: Basedirs, *, hash_cwd: bool
+    request: CompileRequest, parsed: ParsedArguments, toolchain: Toolchain, roots: Roots, *, hash_cwd: bool
 ) -> tuple[tuple[str, bytes | str | tuple[str, ...]], ...]:
     """The records that every key of this compile begins with."""
     records: list[tuple[str, bytes | str | tuple[str, ...]]] = [
@@ -180,7 +188,7 @@ def make(
     if facts is None or named is None:
         return None
     hash_cwd = config.disk.preprocessor.hash_working_directory
-    roots = Basedirs(config.basedirs if hash_cwd else (*config.basedirs, request.cwd + "/"))
+    roots = Roots(config.basedirs if hash_cwd else (*config.basedirs, request.cwd), source, request.cwd)
     colour = wants_colour(parsed, request)
     common = common_records(request, parsed, toolchain, roots, hash_cwd=hash_cwd)
     contents = tuple(content.hex() for _, content in named)

@@ -29,7 +29,9 @@ class Produced(Struct, frozen=True):
     """Prerequisites as the compiler spelled them; empty when unknown."""
 
     def contains(self, job: Job, diagnostics: Diagnostics) -> bool:
-        """Whether any byte of the result names one of the job's roots."""
+        """Whether the result names one of the job's roots, or may do so out of sight."""
+        if job.hides_paths():
+            return True
         streams = (diagnostics.stdout, diagnostics.stderr)
         return any(job.roots.occur_in(data) for data in (*streams, *(file.data for file in self.files)))
 
@@ -119,7 +121,7 @@ def restore(job: Job, entry: Entry) -> None:
 def _depfile_data(job: Job, depfile: Depfile, entry: Entry) -> bytes:
     if not entry.header.depends:
         return entry.read(_verbatim_role(depfile))
-    names = job.roots.local_paths(entry.header.depends)
+    names = job.roots.local(entry.header.depends)
     return os.fsencode(depfiles.render(job.driver.family, depfile.targets, names, phony=depfile.phony))
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sccache.compilers import c_family
 from sccache.compilers.detect import PROBE_SOURCE
-from sccache.hashing.digest import digest_buffer
+from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import Colour, CompileRequest, Language, ParsedArguments
 from sccache.stages import inputs as inputs_stage
@@ -114,7 +114,7 @@ async def _text(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[s
     ran = await hands.run(Command(job.driver.path, args, scratch=scratch, name=job.request.argv[0]))
     if ran.status != 0:
         return None
-    return digest_buffer(job.roots.strip(ran.stdout) if job.roots.roots else ran.stdout)
+    return digest(job.roots.text(ran.stdout))
 
 
 def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Recipe:

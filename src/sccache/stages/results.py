@@ -178,7 +178,7 @@ def _keep(kept: Kept, storage: DiskStorage, files: FileMemory, config: Config) -
     blob = pack(
         kept.produced.files,
         _with_earlier(key, kept.diagnostics, storage),
-        depends=job.roots.paths(kept.produced.depends),
+        depends=job.roots.portable(kept.produced.depends),
         made_by=f"{job.driver.family} {job.driver.version}",
         bound_to=b"",
         level=_level(job, config),
