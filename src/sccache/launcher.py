@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import Enum
 
 from sccache.errors import DaemonError, ProtocolError
 from sccache.launcher_parts import child, programs, start
@@ -27,8 +28,11 @@ SILENT_AFTER_MS = 15_000
 EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
 
 
-class _Retired(Exception):  # noqa: N818  # not an error: the daemon asked for a successor
-    pass
+class _Outcome(Enum):
+    """How a conversation ended that brought no answer."""
+
+    LOST = 0
+    RETIRED = 1
 
 
 class _Launch:
@@ -46,9 +50,7 @@ class _Launch:
         address = from_env(os.environ)
         try:
             connection = start.connect_or_start(address, self.deadline_s)
-            try:
-                self._converse(connection)
-            except _Retired:
+            if self._converse(connection) is _Outcome.RETIRED:
                 connection.close()
                 self._converse(start.start(address, self.deadline_s))
         except (DaemonError, ProtocolError, OSError) as e:
@@ -58,7 +60,7 @@ class _Launch:
             _replay(self.compile)
         self._run_original()
 
-    def _converse(self, connection: blocking.Connection) -> None:
+    def _converse(self, connection: blocking.Connection) -> _Outcome:
         """Do what the daemon says; returns when the daemon is of no use any more."""
         connection.send(self._compile_frame(connection.secret), self.deadline_s)
         while True:
@@ -67,20 +69,18 @@ class _Launch:
                 case messages.KeepAlive():
                     continue
                 case messages.Retire():
-                    if self.last is None:
-                        raise _Retired
-                    return
+                    return _Outcome.RETIRED if self.last is None else _Outcome.LOST
                 case messages.Finish():
                     self._finish(reply)
-                    return
+                    return _Outcome.LOST
                 case messages.Exec():
                     self._hand_over(reply)
-                    return
+                    return _Outcome.LOST
                 case messages.Run():
                     if not self._run(reply, connection):
-                        return
+                        return _Outcome.LOST
                 case _:
-                    return
+                    return _Outcome.LOST
 
     def _compile_frame(self, secret: bytes) -> bytes:
         terminals = sum(1 << fd for fd in range(3) if _is_terminal(fd))
