@@ -206,11 +206,11 @@ class Server:
     async def _control(self, connection: Connection, message: messages.Control) -> None:
         request = control.decode_request(message.payload)
         if isinstance(request, control.Shutdown):
-            answer = self.workshop.control(request)
+            answer = self.workshop.answer(request)
             self._claim.release()
             self._stopping.set()
         else:
-            answer = await asyncio.to_thread(self.workshop.control, request)
+            answer = await asyncio.to_thread(self.workshop.answer, request)
         await connection.send(messages.encode_control_reply(control.encode_answer(answer)))
 
 

@@ -16,11 +16,10 @@ import msgspec
 
 from sccache import __version__
 from sccache.config.schema import Config
-from sccache.daemon.statistics_file import statistics_path
+from sccache.daemon import state
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest
 from sccache.pipeline import Pipeline
-from sccache.preprocessor_cache import dump
 from sccache.protocol import control
 from sccache.protocol.address import Address
 from sccache.stages.hands import Answer, Finish, Hands
@@ -32,6 +31,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT_S = 30.0
 MAX_PENDING_STORES = 512  # results that wait to be written; beyond it they are dropped and counted
+SCRATCH_PREFIX = "work-"
 
 
 class Workshop:
@@ -40,13 +40,14 @@ class Workshop:
     def __init__(self, config: Config, address: Address) -> None:
         self._config = config
         self._address = address
-        self._stats_path = statistics_path(config, address)
-        self._files_path = os.path.join(config.disk.dir, "statistics", "files")
+        self._stats_path = state.stats_path(config, address)
+        self._files_path = state.files_path(config)
         self.stats = Stats.load(self._stats_path)
         self._saved = self.stats.to_json()
         self._files = FileMemory()
         self._files.load(self._files_path)
-        self._scratch_directory = tempfile.mkdtemp(prefix="work-", dir=address.runtime_dir)
+        _remove_leftovers(address.runtime_dir)
+        self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)
         self._scratch = Scratch(self._scratch_directory)
         self._storages: dict[str, DiskStorage] = {}
         self._pipelines: dict[int, tuple[Config, Pipeline]] = {}
@@ -113,7 +114,7 @@ class Workshop:
             self.stats.count("cache_write_errors")
             log.error("a result could not be stored", exc_info=error)
 
-    def control(self, request: control.ControlRequest) -> control.ControlAnswer:
+    def answer(self, request: control.ControlRequest) -> control.ControlAnswer:
         """Answer the command line."""
         match request:
             case control.GetStats() | control.Shutdown():
@@ -124,8 +125,6 @@ class Workshop:
                 return self._info()
             case control.Ping():
                 return control.Pong(os.getpid(), __version__, self._address.display)
-            case control.DumpManifests():
-                return control.Manifests(dump.manifests(self._current.disk.dir))
             case never:
                 assert_never(never)
 
@@ -161,3 +160,13 @@ class Workshop:
             self._files.save(self._files_path)
         except OSError as e:
             log.warning("the memory of files cannot be saved: %s", e)
+
+
+def _remove_leftovers(runtime_dir: str) -> None:
+    """Delete the scratch directories of daemons that are no more."""
+    with os.scandir(runtime_dir) as found:
+        names = [entry.name for entry in found if entry.name.startswith(SCRATCH_PREFIX)]
+    for name in names:
+        pid = name.removeprefix(SCRATCH_PREFIX).partition("-")[0]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and os.path.isdir("/proc/self"):
+            shutil.rmtree(os.path.join(runtime_dir, name), ignore_errors=True)

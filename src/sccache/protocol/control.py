@@ -24,27 +24,17 @@ class Shutdown(Struct, frozen=True, tag=True):
     """Finish what is under way and exit; the reply is Stats, sent before draining."""
 
 
-class DumpManifests(Struct, frozen=True, tag=True):
-    """Ask for all preprocessor-cache records in readable form; the reply is Manifests."""
-
-
 class Ping(Struct, frozen=True, tag=True):
     """Ask who is there; the reply is Pong."""
 
 
-ControlRequest = GetStats | ZeroStats | Shutdown | DumpManifests | Ping
+ControlRequest = GetStats | ZeroStats | Shutdown | Ping
 
 
 class Stats(Struct, frozen=True, tag=True):
     """`info` is the JSON of a stats.ServerInfo."""
 
     info: Raw
-
-
-class Manifests(Struct, frozen=True, tag=True):
-    """Readable text of the manifests."""
-
-    text: str
 
 
 class Pong(Struct, frozen=True, tag=True):
@@ -61,7 +51,7 @@ class Failed(Struct, frozen=True, tag=True):
     message: str
 
 
-ControlAnswer = Stats | Manifests | Pong | Failed
+ControlAnswer = Stats | Pong | Failed
 
 _REQUEST: Decoder[ControlRequest] = Decoder(ControlRequest)
 _ANSWER: Decoder[ControlAnswer] = Decoder(ControlAnswer)

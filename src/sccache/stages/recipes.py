@@ -114,7 +114,7 @@ async def _text(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[s
     ran = await hands.run(Command(job.driver.path, args, scratch=scratch, name=job.request.argv[0]))
     if ran.status != 0:
         return None
-    return digest(job.roots.text(ran.stdout))
+    return digest(memoryview(job.roots.text(ran.stdout)))
 
 
 def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Recipe:
