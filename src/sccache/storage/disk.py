@@ -107,6 +107,7 @@ class DiskStorage:
             return
         path = self._path(key, kind)
         with contextlib.suppress(OSError):  # what cannot be removed will be a miss again
+            os.lstat(path)  # nothing there: do not make a directory for the ledger
             with self._locked() as ledger:
                 size = os.lstat(path).st_size
                 os.unlink(path)
@@ -125,8 +126,9 @@ class DiskStorage:
         return ledger.total_bytes()
 
     def keep_house(self) -> None:
-        """Do now what the background thread would do by and by."""
-        self._keeper.work()
+        """Do now, without rests, what the background thread would do by and by."""
+        if not self._read_only:
+            self._keeper.work(_without_rest)
 
     def location(self) -> str:
         """As the statistics show it."""
@@ -226,6 +228,10 @@ class DiskStorage:
             return ledger
         self._forget(ledger)
         return self._opened()
+
+
+def _without_rest() -> bool:
+    return True
 
 
 def _read_rest(fd: int, blob: bytes) -> bytes:

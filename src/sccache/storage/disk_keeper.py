@@ -75,8 +75,8 @@ class Keeper:
             finally:
                 self._turn.release()
 
-    def work(self) -> None:
-        """One round of everything that is due; the thread does this, and so may a test."""
+    def work(self, rest: Callable[[], bool]) -> None:
+        """One round of everything that is due; `rest` is called between slots and says whether to go on."""
         with self._turn:
             self._refresh_used()
             ledger = self._ledger()
@@ -85,10 +85,10 @@ class Keeper:
             self._tidy()
             for slot in ledger.uncounted():
                 count_slot(self._root, ledger, slot)
-                if not self._rest():
+                if not rest():
                     return
             self._verify_one(ledger)
-            self._evict(ledger)
+            self._evict(ledger, rest)
 
     def _start(self) -> None:
         with self._starting:
@@ -102,7 +102,7 @@ class Keeper:
             self._stop.wait(BATCH_S)
             self._wake.clear()
             try:
-                self.work()
+                self.work(self._rest)
             except (OSError, StorageError) as e:
                 _LOG.warning("housekeeping of %s: %s", self._root, e)
 
@@ -127,7 +127,7 @@ class Keeper:
             count_slot(self._root, ledger, self._next_slot)
             self._next_slot = (self._next_slot + 1) % SLOTS
 
-    def _evict(self, ledger: Ledger) -> None:
+    def _evict(self, ledger: Ledger, rest: Callable[[], bool]) -> None:
         limit = self._max_size_bytes()
         if (ledger.total_bytes() or 0) <= limit or time.monotonic() < self._evict_after_s:
             return
@@ -137,7 +137,7 @@ class Keeper:
         except BlockingIOError:
             return  # another process is at it
         else:
-            eviction = Eviction(self._root, ledger, self._used.__contains__, self._rest)
+            eviction = Eviction(self._root, ledger, self._used.__contains__, rest)
             eviction.run(int(limit * LOW_WATER))
             _LOG.info("evicted %d bytes from %s", eviction.freed_bytes, self._root)
             if eviction.failed:

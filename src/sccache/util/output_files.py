@@ -22,6 +22,7 @@ _NO_NEW_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
 _PRIVATE = 0o600
+_PREFIX = ".sccache-"
 
 
 def write_file(path: str, mode: int, data: bytes | memoryview) -> None:
@@ -75,9 +76,9 @@ class OutputFile:
         if kind is None:
             return self
         self._replaces = kind != 0
-        directory, _, name = self._path.rpartition("/")
+        directory, slash, _ = self._path.rpartition("/")
         try:
-            self.fd, self._temporary = create_temporary(f"{directory}/.sccache-{name[:100]}-" if directory else ".sccache-")
+            self.fd, self._temporary = create_temporary(f"{directory}{slash}{_PREFIX}")
         except OSError as e:
             if e.errno not in _NO_NEW_FILE or not self._replaces:
                 raise
