@@ -113,12 +113,9 @@ class Command:
         return found
 
     def _opt_record(self) -> str:
-        if self.family == "gcc":
-            return side_outputs.dump_name(self.naming, ".opt-record.json.gz")
         values = self.collector.values
-        explicit = values.get(Role.OPT_RECORD_PATH)
         kind = values.get(Role.OPT_RECORD_FORMAT, "yaml")
-        return explicit or side_outputs.auxiliary(self.naming, f".opt.{kind}")
+        return values.get(Role.OPT_RECORD_PATH) or side_outputs.optimisation_record(self.naming, kind)
 
     def _depfile(self, language: Language) -> Depfile | None:
         collector, seen = self.collector, self.collector.seen

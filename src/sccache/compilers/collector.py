@@ -293,6 +293,8 @@ class Collector:
             elif argument.role in _WP_DEPENDENCIES.values() and not self.tables.wp_dependencies:
                 self.seen.add(argument.role)
                 self.preprocessor_depfile = argument.value
+            elif argument.role in (Role.DEP_TARGET, Role.DEP_QUOTED_TARGET) and not self.preprocessor_depfile:
+                self.refuse("-Wp", "a target beside the driver's own")
             else:
                 self._take_behind("-Xpreprocessor", argument)
 

@@ -45,7 +45,7 @@ _MAIN_ROLES = {"s": "asm", "ll": "asm", "bc": "obj", "o": "obj", "pcm": "module"
 def depfile_path(naming: Naming) -> str:
     """Where -MD writes without -MF."""
     if not naming.output:
-        return stem(naming.source) + ".d"
+        return auxiliary(naming, ".d")
     directory, slash, base = naming.output.rpartition("/")
     return f"{directory}{slash}{base.rpartition('.')[0] if '.' in base else base}.d"
 
@@ -57,8 +57,6 @@ def auxiliary(naming: Naming, suffix: str) -> str:
 
 def dump_name(naming: Naming, suffix: str) -> str:
     """Like `auxiliary` for files that gcc counts among its dumps: the source's extension stays in the name."""
-    if naming.family != "gcc":
-        return auxiliary(naming, suffix)
     if naming.dump_base:
         return _gcc_directory(naming) + naming.dump_base + suffix
     extension = naming.source.rpartition("/")[2].rpartition(".")
@@ -96,3 +94,12 @@ def split_dwarf(naming: Naming) -> str:
     if naming.family == "clang" and naming.assembly:
         return stem(naming.source) + ".dwo"
     return auxiliary(naming, ".dwo")
+
+
+def optimisation_record(naming: Naming, kind: str) -> str:
+    """-fsave-optimization-record: clang strips an extension from the source's stem once more where -o is missing."""
+    if naming.family == "gcc":
+        return dump_name(naming, ".opt-record.json.gz")
+    if naming.output:
+        return auxiliary(naming, f".opt.{kind}")
+    return f"{stem(stem(naming.source))}.opt.{kind}"
