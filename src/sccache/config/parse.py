@@ -221,7 +221,7 @@ def chain_from_file(value: object) -> tuple[str, ...]:
 
 def _tagged_from_file(value: object, forms: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """A table whose `type` says which other fields it must have; all are text."""
-    if not isinstance(value, dict) or value.get("type") not in forms:
+    if not isinstance(value, dict) or value.get("type") not in list(forms):  # a list also takes what cannot be hashed
         raise ValueError(f"value is invalid: it must be a table whose type is one of {', '.join(forms)}")
     fields = forms[value["type"]]
     if set(value) != {"type", *fields} or not all(isinstance(text, str) for text in value.values()):
