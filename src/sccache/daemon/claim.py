@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import socket
+import stat
 import time
 
 from sccache.errors import DaemonError
@@ -17,7 +18,7 @@ from sccache.protocol.address import Address
 from sccache.protocol.blocking import make_private_dir
 
 BACKLOG = 4096  # launchers that a busy machine may start while the daemon does something else
-WAIT_FOR_LEAVING_S = 0.5  # a daemon that was told to stop gives its lock back before it answers
+WAIT_FOR_LEAVING_S = 0.2  # a daemon that was told to stop gives its lock back before it answers
 LOCK_POLL_S = 0.01
 IN_USE = "Address in use"
 
@@ -110,6 +111,9 @@ def _listen_unix(address: Address) -> socket.socket:
         finally:
             os.umask(before)
         listener.listen(BACKLOG)
+    except AddressInUseError:
+        listener.close()
+        raise
     except OSError as e:
         listener.close()
         if e.errno == errno.EADDRINUSE:
@@ -120,13 +124,18 @@ def _listen_unix(address: Address) -> socket.socket:
 
 def _remove_dead_socket(path: str) -> None:
     """Remove a socket that nobody listens at; one that is alive belongs to somebody who does not know our lock."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return  # a file of the user's, to which a connection is refused as well: bind says what is wrong
+    except FileNotFoundError:
+        return
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.connect(path)
     except ConnectionRefusedError:
         _remove(path)
     except OSError:
-        pass  # not there, or not a socket: bind says what is wrong
+        pass  # bind says what is wrong
     else:
         raise AddressInUseError
     finally:

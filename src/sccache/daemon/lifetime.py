@@ -199,6 +199,9 @@ def _leave_stdio(log_fd: int | None) -> None:
     for fd in (0, 1):
         os.dup2(null, fd)
     os.dup2(null if log_fd is None else log_fd, STDERR_FD)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 -- for ever
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(STDERR_FD, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _close_all_but(kept: int) -> None:
