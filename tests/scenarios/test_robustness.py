@@ -326,7 +326,7 @@ def test_interrupted(arena: Arena, how: str) -> None:
     w = arena.cached_world()
     w.write("a.c", "int x;\n")
     w.run("gcc", "-c", "a.c", "-o", "warm.o", compare=False)
-    w.script("slow/gcc", 'case "$*" in *a.c*) : > reached; sleep 60 & wait $!;; esac\nexec /usr/bin/gcc "$@"')
+    w.script("slow/gcc", 'case "$*" in *a.c*) : > reached; exec sleep 60;; esac\nexec /usr/bin/gcc "$@"')
     w.write("go", "")
     process = subprocess.Popen(
         w.compiler(w.path("slow/gcc"), "-c", "a.c", "-o", "a.o"), cwd=w.root, env=w.environment(), process_group=0,
