@@ -7,7 +7,7 @@ Imports stay few, and what one command alone needs is imported there: --show-sta
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Never, assert_never
+from typing import assert_never
 
 from sccache import __version__
 from sccache.cli_options import MISSING, Command, Invocation, Nothing, UsageError, help_text, parse, usage_error, version_text
@@ -108,31 +108,8 @@ def _debug(text: str) -> None:
         sys.modules["logging"].getLogger(__name__).debug("%s", text)
 
 
-def _run(invocation: Invocation, context: Context) -> int:  # noqa: PLR0911 -- one line a command
-    match invocation.command:
-        case Command.SHOW_STATS | Command.SHOW_ADV_STATS:
-            return _show_stats(invocation, context)
-        case Command.START_SERVER:
-            return _start_server(context)
-        case Command.START_FOR_COMPILE:
-            return _start_for_compile(context)
-        case Command.STOP_SERVER:
-            return _stop_server(context)
-        case Command.ZERO_STATS:
-            return _zero_stats(context)
-        case Command.DEBUG_PREPROCESSOR_CACHE:
-            return _debug_preprocessor_cache(context)
-        case Command.DIST_STATUS:
-            sys.stdout.write('{"Disabled":"disabled"}\n')
-            return EXIT_OK
-        case Command.DIST_AUTH | Command.PACKAGE_TOOLCHAIN:
-            raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
-        case Command.COMPILE:
-            _compile(invocation.words)
-        case Command.HELP | Command.VERSION:
-            raise AssertionError(invocation.command)  # answered before settings are read
-        case never:
-            assert_never(never)
+def _run(invocation: Invocation, context: Context) -> int:
+    return COMMANDS[invocation.command](invocation, context)
 
 
 # ── talking to the daemon ────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,7 +188,11 @@ def _write(text: str) -> None:
     sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
 
 
-def _start_server(context: Context) -> int:
+def _start_server(_: Invocation, context: Context) -> int:
+    return _start_by_user(context)
+
+
+def _start_by_user(context: Context) -> int:
     from sccache.daemon import lifetime
 
     _run_anew_without_preloads(context)
@@ -231,7 +212,11 @@ def _start_server(context: Context) -> int:
             assert_never(never)
 
 
-def _start_for_compile(context: Context) -> int:
+def _start_for_compile(_: Invocation, context: Context) -> int:
+    return _start_in_passing(context)
+
+
+def _start_in_passing(context: Context) -> int:
     from sccache.daemon import lifetime
 
     _run_anew_without_preloads(context)
@@ -261,7 +246,7 @@ def _be_the_daemon(context: Context) -> int:
     from sccache.daemon import lifetime
 
     if not context.config.no_daemon:
-        return _start_server(context)
+        return _start_by_user(context)
     try:
         lifetime.run_in_foreground(context.config, context.env)
     except DaemonError as e:
@@ -273,11 +258,11 @@ def _connect_or_start(context: Context) -> Connection:
     try:
         return connect(context.address, CONNECT_TIMEOUT_S)
     except NoDaemonError:
-        _start_for_compile(context)
+        _start_in_passing(context)
     return connect(context.address, CONNECT_TIMEOUT_S)
 
 
-def _stop_server(context: Context) -> int:
+def _stop_server(_: Invocation, context: Context) -> int:
     from sccache.daemon.ending import Ending
 
     sys.stdout.write("Stopping sccache server...\n")
@@ -294,7 +279,7 @@ def _stop_server(context: Context) -> int:
     return EXIT_OK
 
 
-def _zero_stats(context: Context) -> int:
+def _zero_stats(_: Invocation, context: Context) -> int:
     try:
         answer = _info(_ask(_connect_or_start(context), control.ZeroStats()))
         if answer is None:  # a daemon of another version, which has left by now
@@ -305,20 +290,44 @@ def _zero_stats(context: Context) -> int:
     return EXIT_OK
 
 
-def _compile(words: Sequence[str]) -> Never:
+def _compile(invocation: Invocation, _: Context) -> int:
     """A compile that reached us and not the launcher, such as `sccache -- gcc`."""
     from sccache import launcher
 
-    sys.argv[1:] = words
+    sys.argv[1:] = invocation.words
     launcher.main()
 
 
-def _debug_preprocessor_cache(context: Context) -> int:
+def _dist_status(_: Invocation, _context: Context) -> int:
+    sys.stdout.write('{"Disabled":"disabled"}\n')
+    return EXIT_OK
+
+
+def _not_yet(invocation: Invocation, _: Context) -> int:
+    raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
+
+
+def _debug_preprocessor_cache(_: Invocation, context: Context) -> int:
     from sccache.preprocessor_cache import dump
 
     _write(dump.manifests(context.config.disk.dir))
     return EXIT_OK
 
+
+COMMANDS: dict[Command, Callable[[Invocation, Context], int]] = {
+    # --help and --version are answered before settings are read
+    Command.SHOW_STATS: _show_stats,
+    Command.SHOW_ADV_STATS: _show_stats,
+    Command.START_SERVER: _start_server,
+    Command.START_FOR_COMPILE: _start_for_compile,
+    Command.STOP_SERVER: _stop_server,
+    Command.ZERO_STATS: _zero_stats,
+    Command.DEBUG_PREPROCESSOR_CACHE: _debug_preprocessor_cache,
+    Command.DIST_STATUS: _dist_status,
+    Command.DIST_AUTH: _not_yet,
+    Command.PACKAGE_TOOLCHAIN: _not_yet,
+    Command.COMPILE: _compile,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -61,37 +61,59 @@ class UsageError(Struct, frozen=True):
 
 def parse(argv: Sequence[str]) -> Invocation | Nothing | UsageError:
     """Read the words after the program's name; all from the first that is no option belong to the compiler."""
-    asked: list[Command] = []
-    words: tuple[str, ...] = ()
-    stats_format = "text"
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.partition("=")
+    reader = _Reader(argv)
+    while reader.rest:
+        result = reader.take()
+        if result is not None:
+            return result
+    return _decide(reader.asked, reader.words, reader.stats_format)
+
+
+class _Reader:
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.rest = list(argv)
+        self.asked: list[Command] = []
+        self.words: tuple[str, ...] = ()
+        self.stats_format = "text"
+
+    def take(self) -> Invocation | UsageError | None:
+        """Read one option with its values, or the compiler's whole command line; None to go on."""
+        word = self.rest.pop(0)
         command = SHORT.get(word) or LONG.get(word)
-        if word == "--" or not word.startswith("-") or word == "-":
-            words = tuple(rest) if word == "--" else (word, *rest)
-            rest.clear()
-            if words:
-                asked.append(Command.COMPILE)
-        elif name == "--stats-format":
-            if not equals and not rest:
-                return UsageError("a value is required for '--stats-format <FMT>' but none was supplied")
-            stats_format = value if equals else rest.pop(0)
-            if stats_format not in FORMATS:
-                return UsageError(f"invalid value '{stats_format}' for '--stats-format <FMT>'\n  [possible values: {', '.join(FORMATS)}]")
-        elif command in (Command.HELP, Command.VERSION):
-            return Invocation(command)
-        elif command is Command.PACKAGE_TOOLCHAIN:
-            if len(rest) < PACKAGE_VALUES:
-                return UsageError(f"2 values required for '--package-toolchain <EXE> <OUT>'; only {len(rest)} were supplied")
-            words, rest = tuple(rest[:PACKAGE_VALUES]), rest[PACKAGE_VALUES:]
-            asked.append(command)
-        elif command is not None:
-            asked.append(command)
-        else:
+        name, equals, value = word.partition("=")
+        if word == "--" or not word.startswith("-"):
+            self._compiler(word)
+            return None
+        if name == "--stats-format":
+            return self._format([value, *self.rest] if equals else self.rest, joined=bool(equals))
+        if command is None:
             return UsageError(f"unexpected argument '{word}' found")
-    return _decide(asked, words, stats_format)
+        if command in (Command.HELP, Command.VERSION):
+            return Invocation(command)
+        self.asked.append(command)
+        return self._package() if command is Command.PACKAGE_TOOLCHAIN else None
+
+    def _compiler(self, first: str) -> None:
+        self.words = tuple(self.rest) if first == "--" else (first, *self.rest)
+        self.rest = []
+        if self.words:
+            self.asked.append(Command.COMPILE)
+
+    def _format(self, values: Sequence[str], *, joined: bool) -> UsageError | None:
+        if not values:
+            return UsageError("a value is required for '--stats-format <FMT>' but none was supplied")
+        if values[0] not in FORMATS:
+            return UsageError(f"invalid value '{values[0]}' for '--stats-format <FMT>'\n  [possible values: {', '.join(FORMATS)}]")
+        self.stats_format = values[0]
+        if not joined:
+            del self.rest[0]
+        return None
+
+    def _package(self) -> UsageError | None:
+        if len(self.rest) < PACKAGE_VALUES:
+            return UsageError(f"2 values required for '--package-toolchain <EXE> <OUT>'; only {len(self.rest)} were supplied")
+        self.words, self.rest = tuple(self.rest[:PACKAGE_VALUES]), self.rest[PACKAGE_VALUES:]
+        return None
 
 
 def _decide(asked: Sequence[Command], words: tuple[str, ...], stats_format: str) -> Invocation | Nothing | UsageError:

@@ -8,6 +8,7 @@ A text row is `<name padded to the longest name> <value padded to the widest val
 columns further right, so that their digits line up with the plain numbers.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, get_args
@@ -219,10 +220,8 @@ def save_atomically(path: str, data: bytes) -> None:
             file.write(data)
         os.replace(beside, path)
     except OSError:
-        try:
+        with contextlib.suppress(FileNotFoundError):  # it was never made
             os.unlink(beside)
-        except FileNotFoundError:
-            pass  # it was never made
         raise
 
 

@@ -167,7 +167,9 @@ def test_stats_survive(env: dict[str, str], capsysbinary: pytest.CaptureFixture[
     assert b"Compile requests                      7\n" in capsysbinary.readouterr().out
 
 
-def test_stats_of_another_cache(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_stats_of_another_cache(
+    env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     """Statistics lie with their cache: a fresh cache has fresh ones."""
     save_stats(env, Stats(compile_requests=7))
     monkeypatch.setenv("SCCACHE_DIR", str(tmp_path / "other"))
@@ -262,7 +264,7 @@ def test_stats_are_quick_to_import():
     """--show-stats without daemon needs no logging, asyncio, argparse, ssl or compression."""
     code = (
         "import sys; from sccache.cli import main; main(['-s'])\n"
-        "print(*sorted({'logging', 'asyncio', 'argparse', 'ssl', 'zstandard', 'blake3', 'tomllib', 'subprocess', 'json'} & set(sys.modules)))"
+        "print(*sorted({'logging', 'asyncio', 'argparse', 'ssl', 'zstandard', 'blake3', 'tomllib', 'subprocess'} & set(sys.modules)))"
     )
     env = {name: value for name, value in os.environ.items() if not name.startswith("SCCACHE_")}
     env["SCCACHE_SERVER_UDS"] = "/nonexistent/socket"

@@ -37,6 +37,7 @@ TITLES = {
     "cache.azure": "Azure Blob Storage", "cache.webdav": "WebDAV", "cache.oss": "Alibaba OSS", "cache.cos": "Tencent COS",
     "cache.multilevel": "Several levels", "dist": "Distributed compilation",
 }  # fmt: skip
+SECONDS_BY = {"seconds": 1, "milliseconds": 1000}
 VARIABLES_ONLY = "Variables only"
 NOT_YET = "Remote storage is read from the file and the environment and checked, but this version caches on local disk only."
 
@@ -90,19 +91,17 @@ def _more(setting: Setting) -> str:
 
 def _default(setting: Setting) -> str:
     value = setting.default
-    match setting.kind.name:
-        case "size" if isinstance(value, int):
-            return " ".join(human_size(value))
-        case "milliseconds" if isinstance(value, float):
-            return f"{value * 1000:.0f}"
-        case "seconds" if isinstance(value, float):
-            return f"{value:.0f}"
-        case "READ_ONLY or READ_WRITE":
-            return "`READ_ONLY`" if value else "`READ_WRITE`"
-        case "set or not" | "1 or not":
-            return "not set"
+    kind = setting.kind.name
+    if kind in ("set or not", "1 or not"):
+        return "not set"
     if value is None or value in ("", ()):
         return "none"
+    if kind == "size" and isinstance(value, int):
+        return " ".join(human_size(value))
+    if kind in SECONDS_BY and isinstance(value, float):
+        return f"{value * SECONDS_BY[kind]:.0f}"
+    if kind == "READ_ONLY or READ_WRITE":
+        value = "READ_ONLY" if value else "READ_WRITE"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

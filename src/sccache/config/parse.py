@@ -66,9 +66,9 @@ def parse_bool(text: str) -> bool:
 
 
 def bool_from_file(value: object) -> bool:
-    """true or false, unquoted."""
+    """A switch in the file: true or false, unquoted."""
     if not isinstance(value, bool):
-        raise ValueError(f"value is invalid: {value!r} is not true or false")
+        raise ValueError(f"value is invalid: {value!r} is not true or false")  # noqa: TRY004 -- a reader raises ValueError
     return value
 
 
@@ -139,7 +139,7 @@ def parse_text(text: str) -> str:
 def text_from_file(value: object) -> str:
     """Quoted text."""
     if not isinstance(value, str):
-        raise ValueError(f"value is invalid: {value!r} is not text in quotes")
+        raise ValueError(f"value is invalid: {value!r} is not text in quotes")  # noqa: TRY004 -- a reader raises ValueError
     return value
 
 
@@ -237,7 +237,7 @@ def auth_from_file(value: object) -> dict[str, str]:
 def toolchains_from_file(value: object) -> list[dict[str, str]]:
     """Toolchains that are not packaged automatically."""
     if not isinstance(value, list):
-        raise ValueError("value is invalid: it must be a list of tables")
+        raise ValueError("value is invalid: it must be a list of tables")  # noqa: TRY004 -- a reader raises ValueError
     return [_tagged_from_file(table, TOOLCHAIN_FORMS) for table in value]
 
 

@@ -11,7 +11,7 @@ from sccache.config.setting import Scope, Setting
 BACKENDS = ("s3", "redis", "memcached", "gcs", "gha", "azure", "webdav", "oss", "cos")
 
 
-def _row(  # noqa: PLR0913 -- a row of the table has that many columns
+def _row(  # noqa: PLR0913, PLR0917 -- a row of the table has that many columns
     name: str,
     env: str,
     kind: Kind,
@@ -135,7 +135,7 @@ DIST = (
             "How to authenticate: a table with `type` = `token`, `oauth2_code_grant_pkce` or `oauth2_implicit`.",
             Scope.DAEMON, "dist.auth", secret=True),
     Setting("dist.cache_dir", "", parse.PATH, None, "Where packaged toolchains are kept.", Scope.DAEMON, "dist.cache_dir"),
-    Setting("dist.toolchains", "", parse.TOOLCHAINS, (), "Toolchains that are not packaged automatically.", Scope.DAEMON, "dist.toolchains"),
+    Setting("dist.toolchains", "", parse.TOOLCHAINS, (), "Toolchains not to be packaged automatically.", Scope.DAEMON, "dist.toolchains"),
     Setting("dist.toolchain_cache_size", "", parse.SIZE, 10 << 30, "Most bytes that packaged toolchains may take.",
             Scope.DAEMON, "dist.toolchain_cache_size_bytes"),
     Setting("dist.rewrite_includes_only", "", parse.BOOL, False, "Send sources with macros unexpanded.",

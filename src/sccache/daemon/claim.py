@@ -5,6 +5,7 @@ gives the lock back whenever and however the daemon ends.  Who holds it may remo
 Owns: making and giving up these.  Must not know: what is said on the sockets.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -180,7 +181,5 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _remove(path: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):  # somebody was faster, or it never was
         os.unlink(path)
-    except FileNotFoundError:
-        pass  # somebody was faster, or it never was

@@ -1,6 +1,6 @@
-"""How a daemon comes to be: the command that starts it forks it, and waits until it says that it is ready.
+r"""How a daemon comes to be: the command that starts it forks it, and waits until it says that it is ready.
 
-    <report> ::= "ok\\n" <address> | "in use\\n" | "error\\n" <reason>      ; through a pipe, ended by its closing
+    <report> ::= "ok\n" <address> | "in use\n" | "error\n" <reason>      ; through a pipe, ended by its closing
 
 Owns: leaving the caller behind (session, descriptors, signals, directory, environment), readiness, the log's place.
 Must not know: what the daemon does (server.run), how the command line words things.
@@ -168,7 +168,7 @@ def _become_daemon(daemon: _Daemon, report_fd: int, log_fd: int | None) -> Never
         report("in use\n")
     except SccacheError as e:
         report(f"error\n{_with_causes(e)}")
-    except BaseException as e:  # whatever it is, the one who waits shall read it
+    except BaseException as e:  # noqa: BLE001 -- whatever it is, the one who waits shall read it
         report(f"error\n{type(e).__name__}: {e}")
         sys.excepthook(type(e), e, e.__traceback__)
     finally:

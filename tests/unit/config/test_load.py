@@ -93,7 +93,9 @@ def test_defaults(home: Path):
     assert config.disk.preprocessor.use_ctime_for_stat
     assert config.disk.preprocessor.hash_working_directory
     assert (config.port, config.idle_timeout_s, config.startup_timeout_s, config.zstd_level) == (4226, 600.0, 10.0, 3)
-    assert config.basedirs == () and config.remotes == () and config.warnings == ()
+    assert config.basedirs == ()
+    assert config.remotes == ()
+    assert config.warnings == ()
     assert not config.disk_is_configured
     assert config.conf == f"{home}/.config/sccache/config"
 
@@ -126,11 +128,16 @@ def test_everything(home: Path):
     config = configured(home, TOML_WITH_EVERYTHING)
     assert config.startup_timeout_s == 2.5
     assert config.basedirs == ("/src/project/", "/other/")
-    assert config.client_side_mode and config.depend_mode
+    assert config.client_side_mode
+    assert config.depend_mode
     assert (config.disk.dir, config.disk.size_bytes, config.disk.read_only) == ("/var/cache/x", 7 << 30, True)
     mode = config.disk.preprocessor
-    assert not mode.use_preprocessor_cache_mode and mode.file_stat_matches and not mode.use_ctime_for_stat
-    assert mode.ignore_time_macros and mode.skip_system_headers and not mode.hash_working_directory
+    assert not mode.use_preprocessor_cache_mode
+    assert mode.file_stat_matches
+    assert not mode.use_ctime_for_stat
+    assert mode.ignore_time_macros
+    assert mode.skip_system_headers
+    assert not mode.hash_working_directory
     assert [remote.name for remote in config.remotes] == ["s3", "redis", "memcached", "gcs", "gha", "azure", "webdav", "oss", "cos"]
     remotes = {remote.name: remote.settings for remote in config.remotes}
     assert remotes["memcached"]["url"] == "tcp://127.0.0.1:11211"
@@ -153,7 +160,10 @@ def test_secrets_not_shown(home: Path):
 
 def test_json(home: Path):
     """The same in JSON; null means not set."""
-    content = '{"cache":{"disk":{"dir":"/j","size":null,"preprocessor_cache_mode":{"use_preprocessor_cache_mode":false}}},"dist":{"toolchains":[]}}'
+    content = (
+        '{"cache":{"disk":{"dir":"/j","size":null,"preprocessor_cache_mode":{"u'
+        'se_preprocessor_cache_mode":false}}},"dist":{"toolchains":[]}}'
+    )
     config = configured(home, content, "sccache-cfg.json")
     assert config.disk.dir == "/j"
     assert config.disk.size_bytes == 10 << 30
@@ -237,7 +247,9 @@ def test_empty_variable_is_unset(home: Path):
 def test_presence_counts(home: Path):
     """Variables of which only the presence counts may be empty or 0."""
     config = load({"HOME": str(home), "SCCACHE_RECACHE": "0", "SCCACHE_NO_CACHE": "", "SCCACHE_LOG_MILLIS": ""}, "/")
-    assert config.recache and config.no_cache and config.log_millis
+    assert config.recache
+    assert config.no_cache
+    assert config.log_millis
 
 
 def test_exactly_one(home: Path):
@@ -264,7 +276,7 @@ def test_basedirs_env_replaces(home: Path):
 
 def test_basedirs_relative(home: Path):
     """Relative base directories are an error, from the file as from the variable."""
-    with pytest.raises(ConfigError, match="^SCCACHE_BASEDIRS value is invalid: Basedir path must be absolute: 'x'"):
+    with pytest.raises(ConfigError, match=r"^SCCACHE_BASEDIRS value is invalid: Basedir path must be absolute: 'x'"):
         load({"HOME": str(home), "SCCACHE_BASEDIRS": "/a:x"}, "/")
     with pytest.raises(ConfigError, match="basedirs value is invalid: Basedir path must be absolute"):
         configured(home, 'basedirs = ["x"]\n')
@@ -287,7 +299,7 @@ def test_bad_switch(home: Path):
 
 def test_bad_number(home: Path):
     """A bad number is an error that names variable and value."""
-    with pytest.raises(ConfigError, match="^SCCACHE_REDIS_DB value is invalid: 'x' is not a whole number$"):
+    with pytest.raises(ConfigError, match=r"^SCCACHE_REDIS_DB value is invalid: 'x' is not a whole number$"):
         load({"HOME": str(home), "SCCACHE_REDIS_DB": "x"}, "/")
 
 
@@ -329,7 +341,7 @@ def test_lenient_variables(home: Path, name: str, value: str):
 )
 def test_bad_file(home: Path, content: str, says: str):
     """One sentence names file, table, field and value."""
-    with pytest.raises(ConfigError, match=f"^Failed to load config file {home}/sccache.toml: .*{says}"):
+    with pytest.raises(ConfigError, match=rf"^Failed to load config file {home}/sccache\.toml: .*{says}"):
         configured(home, content)
 
 

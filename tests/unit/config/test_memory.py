@@ -27,7 +27,12 @@ def test_fingerprint_ignores_others():
     assert fingerprint(blob(PATH="/bin")) == b""
 
 
-@given(st.dictionaries(st.sampled_from(["SCCACHE_DIR", "SCCACHE_RECACHE", "HOME"]), st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))))
+@given(
+    st.dictionaries(
+        st.sampled_from(["SCCACHE_DIR", "SCCACHE_RECACHE", "HOME"]),
+        st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])),
+    )
+)
 def test_fingerprint_distinguishes(env: dict[str, str]):
     """Equal fingerprints mean equal settings."""
     settings = {name: value for name, value in env.items() if name != "HOME"}
@@ -111,7 +116,7 @@ def test_bounded(tmp_path: Path):
     known = memory(tmp_path)
     for number in range(3 * MAX_REMEMBERED):
         assert known.get(fingerprint(blob(SCCACHE_C_CUSTOM_CACHE_BUSTER=str(number)))).cache_buster == str(number)
-    assert len(known._remembered) <= MAX_REMEMBERED  # noqa: SLF001 -- the promise is about memory
+    assert len(known._remembered) <= MAX_REMEMBERED
 
 
 def test_relative_directory(tmp_path: Path):

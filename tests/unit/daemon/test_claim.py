@@ -60,7 +60,7 @@ def test_release(address: Address):
 def test_second_claim(address: Address):
     """There is no second claim, and trying harms the first."""
     held = claim(address, port_must_be_free=False)
-    with pytest.raises(AddressInUseError, match="^Address in use$"):
+    with pytest.raises(AddressInUseError, match=r"^Address in use$"):
         claim(address, port_must_be_free=False)
     connect(address, 1.0).close()
     held.release()

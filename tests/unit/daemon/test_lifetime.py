@@ -201,7 +201,7 @@ def test_error_log(place: Place):
     with pytest.raises(DaemonError, match=f"^Cannot open/write log file '{place.path}/none/log'$"):
         place.start(lambda *_: None)
     place.env["SCCACHE_ERROR_LOG"] = ""
-    with pytest.raises(DaemonError, match="^Cannot read variable 'SCCACHE_ERROR_LOG'$"):
+    with pytest.raises(DaemonError, match=r"^Cannot read variable 'SCCACHE_ERROR_LOG'$"):
         place.start(lambda *_: None)
 
 
