@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sccache.entry import CHUNK_BYTES, MAX_CONTEXTS, PARALLEL_FROM_BYTES, add_diagnostics, open_entry, pack
-from sccache.errors import DamagedError
+from sccache.errors import DamagedError, StorageError
 from sccache.model import Diagnostics, ProducedFile
+from tests.unit.util.test_output_files import file_size_limit
 
 SILENT = Diagnostics(b"", b"", b"")
 KEY = "ab" * 32
@@ -207,3 +208,59 @@ def test_sizes_around_chunks_come_back(size: int, period: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
     data = data[: size // period * period]
     assert read_all(pack([ProducedFile("obj", data)], [], [], "", b"", 1)) == [data]
+
+
+LONG_AGO = 1_000_000_000
+
+
+@pytest.mark.parametrize("size", [0, 5, CHUNK_BYTES + 1, PARALLEL_FROM_BYTES + 1])
+def test_a_file_that_is_there_already_only_gets_a_new_time(tmp_path: Path, size: int) -> None:
+    """Same bytes, same mode: nothing is written, and make still sees a new file."""
+    entry = open_entry(pack([ProducedFile("obj", b"some text " * (size // 10) + b"x" * (size % 10))], [], [], "", b"", 3))
+    target = tmp_path / "x.o"
+    entry.write("obj", str(target), 0o644)
+    os.utime(target, (LONG_AGO, LONG_AGO))
+    inode = target.stat().st_ino
+    entry.write("obj", str(target), 0o644)
+    assert (target.stat().st_ino, target.stat().st_size) == (inode, size)
+    assert target.stat().st_mtime > LONG_AGO
+
+
+@pytest.mark.parametrize("size", [100, PARALLEL_FROM_BYTES + 100])
+@pytest.mark.parametrize("place", [0, 99, -1])
+def test_a_file_with_one_other_byte_is_replaced(tmp_path: Path, size: int, place: int) -> None:
+    """However alike it looks, another content is another file."""
+    data = b"abcdefghij" * (size // 10)
+    entry = open_entry(pack([ProducedFile("obj", data)], [], [], "", b"", 3))
+    target = tmp_path / "x.o"
+    other = bytearray(data)
+    other[place] ^= 1
+    target.write_bytes(other)
+    target.chmod(0o644)
+    entry.write("obj", str(target), 0o644)
+    assert target.read_bytes() == data
+
+
+def test_an_equal_file_of_another_kind_is_replaced(tmp_path: Path) -> None:
+    """Another mode, another name for it, a link to it: these would not be as a compiler leaves them."""
+    entry = open_entry(pack([ProducedFile("obj", b"data")], [], [], "", b"", 3))
+    target, other = tmp_path / "x.o", tmp_path / "other"
+    entry.write("obj", str(target), 0o600)
+    entry.write("obj", str(target), 0o644)
+    assert target.stat().st_mode & 0o7777 == 0o644
+    os.link(target, other)
+    entry.write("obj", str(target), 0o644)
+    assert (target.stat().st_nlink, other.stat().st_nlink) == (1, 1)
+    target.unlink()
+    target.symlink_to("other")
+    entry.write("obj", str(target), 0o644)
+    assert not target.is_symlink()
+
+
+def test_what_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    """The caller compiles instead: the message names the file."""
+    with pytest.raises(StorageError, match="missing/x.o"):
+        open_entry(sample()).write("obj", f"{tmp_path}/missing/x.o", 0o644)
+    with file_size_limit(1000), pytest.raises(StorageError, match="cannot write"):
+        open_entry(sample()).write("obj", f"{tmp_path}/x.o", 0o644)
+    assert os.listdir(tmp_path) == []

@@ -21,6 +21,7 @@ _NO_NEW_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 """The directory takes no new file, but the file itself may still be writable."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PRIVATE = 0o600
 _PREFIX = ".sccache-"
 
@@ -29,6 +30,21 @@ def write_file(path: str, mode: int, data: bytes | memoryview) -> None:
     """Make `path` a file with `data` and exactly `mode`; OSError if that fails, and then no partial file."""
     with OutputFile(path, mode) as output:
         output.write(data)
+
+
+def open_like(path: str, mode: int, size_bytes: int) -> int:
+    """A descriptor of the file at `path` if it could be mistaken for ours but for its content, else -1.
+
+    That is a regular file of ours with this mode and size and no other name.  If its content is the wanted one as well,
+    a new time makes it the output, and nothing need be written.
+    """
+    try:
+        found = os.lstat(path)
+        if found.st_size != size_bytes or found.st_mode != stat.S_IFREG | mode or found.st_nlink != 1 or found.st_uid != os.geteuid():
+            return -1
+        return os.open(path, _READ)
+    except OSError:
+        return -1
 
 
 def create_temporary(prefix: str) -> tuple[int, str]:
