@@ -16,7 +16,7 @@ from sccache.config.schema import Config
 from sccache.errors import ConfigError, DaemonError, SccacheError
 from sccache.protocol import address, control, messages, version
 from sccache.protocol.blocking import Connection, NoDaemonError, connect
-from sccache.stats import ServerInfo, Stats, render_json, render_text
+from sccache.stats import ServerInfo, Stats, printable, render_json, render_text
 
 EXIT_OK, EXIT_PARSE, EXIT_ERROR = 0, 1, 2
 CONNECT_TIMEOUT_S = 5.0
@@ -160,8 +160,9 @@ def _info_without_daemon(context: Context) -> ServerInfo:
 
 def disk_location(config: Config) -> str:
     """The disk cache as the statistics name it."""
-    quoted = config.disk.dir.replace("\\", "\\\\").replace('"', '\\"')
-    return f'Local disk: "{quoted}"'
+    import json  # 2 ms, only without daemon
+
+    return f"Local disk: {printable(json.dumps(config.disk.dir, ensure_ascii=False))}"
 
 
 # ── the commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,9 +184,9 @@ def _show_stats(invocation: Invocation, context: Context) -> int:
 
 
 def _write(text: str) -> None:
-    """Paths in it may be any bytes."""
+    """Whatever the terminal's encoding, statistics are UTF-8."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.buffer.write(printable(text).encode())
 
 
 def _start_server(_: Invocation, context: Context) -> int:

@@ -227,7 +227,18 @@ def save_atomically(path: str, data: bytes) -> None:
 
 def render_json(info: ServerInfo) -> str:
     """The JSON of --stats-format json: compact, no newline at the end."""
-    return msgspec.json.encode(info, order="deterministic").decode()
+    shown = msgspec.structs.replace(
+        info,
+        cache_location=printable(info.cache_location),
+        basedirs=[printable(path) for path in info.basedirs],
+        notes=[printable(note) for note in info.notes],
+    )
+    return msgspec.json.encode(shown, order="deterministic").decode()
+
+
+def printable(text: str) -> str:
+    r"""Text with the bytes of a path that are not UTF-8 as `\xff`: JSON has no other place for them."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -181,7 +181,7 @@ def test_odd_path(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes
     """A cache directory of any bytes can be shown."""
     monkeypatch.setenv("SCCACHE_DIR", os.fsdecode(b'/c/\xff"x'))
     assert cli.main(["-s"]) == 0
-    assert b'Local disk: "/c/\xff\\"x"' in capsysbinary.readouterr().out
+    assert b'Local disk: "/c/\\xff\\"x"' in capsysbinary.readouterr().out
 
 
 def test_stop_without_daemon(env: dict[str, str], capsys: pytest.CaptureFixture[str]):

@@ -255,6 +255,13 @@ def test_info_round_trip():
     assert ServerInfo.from_json(before.to_json()) == before
 
 
+def test_json_of_odd_paths():
+    """Paths that are not UTF-8 can be shown as JSON, and read again."""
+    shown = ServerInfo.from_json(info(basedirs=["/\udcff/"], cache_location="\udcfe").to_json())
+    assert shown.basedirs == ["/\\xff/"]
+    assert shown.cache_location == "\\xfe"
+
+
 def test_older_file():
     """Statistics of another version: what is missing is zero, what is unknown is dropped."""
     read = Stats.from_json('{"compile_requests":4,"from_the_future":{"x":1}}')
