@@ -95,7 +95,7 @@ _SILENT = b""
 _NOTHING = memoryview(b"")
 
 
-def pack(
+def pack(  # noqa: PLR0913, PLR0917  # one call site; the fields of the format
     outputs: Sequence[ProducedFile],
     diagnostics: Sequence[Diagnostics],
     depends: Sequence[str],
@@ -179,9 +179,11 @@ class Entry:
         return sum(output.size for output in self.header.outputs)
 
     def has(self, role: str) -> bool:
+        """Whether the compile made this output."""
         return role in self._places
 
     def is_executable(self, role: str) -> bool:
+        """Whether the compiler left it executable."""
         return self._place(role)[0].executable
 
     def diagnostics_for(self, context: bytes) -> Diagnostics | None:

@@ -1,8 +1,8 @@
 """What every storage promises: one test body for all of them.
 
-    class TestRedisStorage(StorageContract):
-        @asynccontextmanager
-        async def open_storage(self, folder): ...
+class TestRedisStorage(StorageContract):
+    @asynccontextmanager
+    async def open_storage(self, folder): ...
 """
 
 import asyncio

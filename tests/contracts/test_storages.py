@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from sccache.storage.base import Storage
-from sccache.storage.disk import DiskStorage
 from tests.contracts.memory_storage import MemoryStorage
 from tests.contracts.storage_contract import StorageContract
+
+from sccache.storage.base import Storage
+from sccache.storage.disk import DiskStorage
 
 
 class TestMemoryStorage(StorageContract):
     """The fake keeps the promises too."""
 
     @asynccontextmanager
-    async def open_storage(self, folder: Path) -> AsyncIterator[Storage]:
+    async def open_storage(self, folder: Path) -> AsyncIterator[Storage]:  # noqa: ARG002
         async with aclosing(MemoryStorage()) as storage:
             yield storage
 

@@ -7,11 +7,11 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.util.test_output_files import file_size_limit
 
 from sccache.entry import CHUNK_BYTES, MAX_CONTEXTS, PARALLEL_FROM_BYTES, add_diagnostics, open_entry, pack
 from sccache.errors import DamagedError, StorageError
 from sccache.model import Diagnostics, ProducedFile
-from tests.unit.util.test_output_files import file_size_limit
 
 SILENT = Diagnostics(b"", b"", b"")
 KEY = "ab" * 32
@@ -24,7 +24,10 @@ paths = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name
 
 def sample(*, large: bytes = b"") -> bytes:
     """An entry with a bit of everything."""
-    outputs = [ProducedFile("obj", b"\x7fELF" + bytes(range(256)) * 20), ProducedFile("su", b"main.c:1:5:main\t16\tstatic\n", executable=True)]
+    outputs = [
+        ProducedFile("obj", b"\x7fELF" + bytes(range(256)) * 20),
+        ProducedFile("su", b"main.c:1:5:main\t16\tstatic\n", executable=True),
+    ]
     if large:
         outputs.append(ProducedFile("dwo", large))
     warning = Diagnostics(b"context", b"", b"warning: unused\n" * 100)
@@ -39,7 +42,7 @@ def sample(*, large: bytes = b"") -> bytes:
     st.lists(roles, max_size=3),
     st.integers(-10, 30),
 )
-def test_what_is_packed_is_unpacked(
+def test_what_is_packed_is_unpacked(  # noqa: PLR0917
     outputs: list[ProducedFile], said: list[Diagnostics], depends: list[str], bound_to: bytes, absent: list[str], level: int
 ) -> None:
     """Every field and file comes back as it went in, at any zstd level a user may set."""
@@ -259,7 +262,7 @@ def test_an_equal_file_of_another_kind_is_replaced(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     """The caller compiles instead: the message names the file."""
-    with pytest.raises(StorageError, match="missing/x.o"):
+    with pytest.raises(StorageError, match=r"missing/x\.o"):
         open_entry(sample()).write("obj", f"{tmp_path}/missing/x.o", 0o644)
     with file_size_limit(1000), pytest.raises(StorageError, match="cannot write"):
         open_entry(sample()).write("obj", f"{tmp_path}/x.o", 0o644)

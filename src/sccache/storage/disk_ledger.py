@@ -54,6 +54,7 @@ class Ledger:
             raise
 
     def close(self) -> None:
+        """Give up the file; using the ledger afterwards is an OSError."""
         with self._lock:
             os.close(self._fd)
             self._fd = -1

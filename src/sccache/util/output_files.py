@@ -14,6 +14,7 @@ import itertools
 import os
 import stat
 from types import TracebackType
+from typing import Self
 
 _NAME_COUNTER = itertools.count()
 _NAME_TRIES = 1000  # names left behind by killed processes that had our pid
@@ -87,7 +88,7 @@ class OutputFile:
         self._temporary = ""
         self._replaces = False
 
-    def __enter__(self) -> "OutputFile":
+    def __enter__(self) -> Self:
         kind = _target_kind(self._path)
         if kind is None:
             return self
@@ -102,6 +103,7 @@ class OutputFile:
         return self
 
     def write(self, data: bytes | memoryview) -> None:
+        """Append to it."""
         if self.fd >= 0:
             write_all(self.fd, data)
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.util.test_output_files import file_size_limit
 
 from sccache.errors import StorageError
 from sccache.storage.base import Kind
 from sccache.storage.disk import DiskStorage
-from tests.unit.util.test_output_files import file_size_limit
 
 PLENTY = 1 << 30
 

@@ -98,7 +98,7 @@ def test_the_null_device_swallows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/full"])
 def test_devices_are_refused(path: str) -> None:
     """The daemon's stdout is not the caller's; the caller must run the compiler itself."""
-    with pytest.raises(OSError, match="not a place|neither"):
+    with pytest.raises(OSError, match=r"not a place|neither"):
         write_file(path, 0o644, b"x")
 
 
