@@ -201,7 +201,7 @@ def _start_by_user(context: Context) -> int:
     sys.stdout.flush()
     match lifetime.start_daemon(context.config, context.env, lifetime.Origin.USER):
         case lifetime.Ready(where):
-            sys.stdout.write(f"sccache: Listening on address {where}\n")
+            _write(f"sccache: Listening on address {where}\n")
             return EXIT_OK
         case lifetime.InUse():
             raise DaemonError("Server startup failed: Address in use")
