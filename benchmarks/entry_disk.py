@@ -82,9 +82,8 @@ def main() -> None:
     samples = [(str(path), path.read_bytes()) for path in options.objects] or [(f"slice {size}", own[:size]) for size in SIZES]
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         storage = DiskStorage(f"{folder}/cache", 4 << 30)
-        print(
-            f"{'object':28} {'bytes':>10} {'ratio':>6} {'pack us':>10} {'read us':>8} {'open us':>8} {'restore us':>10} {'hit us':>10} {'copy us':>10}"
-        )
+        columns = [("ratio", 6), ("pack us", 10), ("read us", 8), ("open us", 8), ("restore us", 10), ("hit us", 10), ("copy us", 10)]
+        print(f"{'object':28} {'bytes':>10}", *(f"{name:>{width}}" for name, width in columns))
         for name, data in samples:
             measure(name, data, folder, storage)
         storage.close()
