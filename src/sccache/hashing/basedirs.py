@@ -31,7 +31,7 @@ def mark_text(data: bytes, roots: Sequence[str]) -> bytes:
     found = _occurrences(data, normalised(roots)) if roots else []
     if not found:
         return data
-    parts = []
+    parts: list[bytes] = []
     at = 0
     for start, length in found:
         parts += (data[at:start], _MARKER_BYTES, b"/")

@@ -12,7 +12,7 @@ from sccache.hashing.time_macros import macros_in
 
 ASSEMBLER_INCLUDE, EMBED = 8, 16
 
-_SPLICE = re.compile(rb"(?:\\|\?\?/)[ \t\v\f]*\r?\n")
+_SPLICE = re.compile(rb"\\[ \t\v\f\r]*\n")
 
 # `.incbin`, `.include`, but no designated initialiser `.include = x`; or the head of one that string or token pasting
 # completes: `".inc" "bin"`, `STR(.inc)`, `.inc##bin`, `.inc\()bin`.  (Both patterns begin with letters: re finds those fast.)
@@ -36,7 +36,9 @@ _EMBED_LINE = re.compile(rb"(?:#|%:|\?\?=)(?:\s|/\*.*?\*/)*embed|__has_embed", r
 
 def unspliced(data: bytes) -> bytes:
     """`data` with lines that end in a backslash (or its trigraph) joined to the next."""
-    return _SPLICE.sub(b"", data) if b"\\" in data or b"??/" in data else data
+    if b"??/" in data:
+        data = data.replace(b"??/", b"\\")
+    return _SPLICE.sub(b"", data) if b"\\" in data else data
 
 
 def source_flags(data: bytes) -> int:
@@ -56,7 +58,7 @@ def _may_read_through_assembler(lower: bytes) -> bool:
         return True
     if b"incbin" in lower and any(_is_alone(lower, match.start()) for match in _TAIL.finditer(lower)):
         return True
-    return b"\\" in lower and _ASM_WORD.search(lower) is not None and _escaped_directive(lower)
+    return b"\\" in lower and b"asm" in lower and _ASM_WORD.search(lower) is not None and _escaped_directive(lower)
 
 
 def _begins_statement(lower: bytes, at: int) -> bool:

@@ -3,7 +3,7 @@
 A stamp is what stat(2) tells of the thing behind a path: (device, inode, size, mtime ns, ctime ns).  NOTHING: nothing is there.
 A number is the owner's name for what the path held when it had that stamp.
 
-Owns: the table of paths, stamps and numbers.  Must not know: what a number stands for, when a stamp can be trusted.
+Owns: the table of paths, stamps and numbers, and when a stamp can be trusted.  Must not know: what a number stands for.
 `sccache._native.StampTable` (native/_native.c) is the same in C, six times as fast; one set of tests runs over both.
 """
 
@@ -14,7 +14,12 @@ Stamp = tuple[int, int, int, int, int]
 NOTHING: Stamp = (0, 0, 0, 0, 0)
 ANY = 0xFFFFFFFF
 """In a pair: whatever the row's number is."""
-MAX_ROWS = 1 << 31
+
+# Linux stamps files with the time of the last timer tick: at most 10 ms old (HZ=100).
+CLOCK_GRANULARITY_NS = 20_000_000
+# File systems that keep whole seconds (ext3, old NFS), or every other one (FAT).
+COARSE_GRANULARITY_NS = 2_100_000_000
+_SECOND_NS = 1_000_000_000
 
 
 def stamp_of(st: os.stat_result) -> Stamp:
@@ -28,6 +33,13 @@ def look(path: str | bytes) -> Stamp | None:
         return stamp_of(os.stat(path))
     except OSError as e:
         return NOTHING if e.errno in (errno.ENOENT, errno.ENOTDIR) else None
+
+
+def is_settled(stamp: Stamp, now_ns: int) -> bool:
+    """Would a change after `now_ns` show in the stamp?  Not if the last one is within the clock's granularity, or to come."""
+    _, _, _, mtime_ns, ctime_ns = stamp
+    coarse = mtime_ns % _SECOND_NS == 0 and ctime_ns % _SECOND_NS == 0
+    return max(mtime_ns, ctime_ns) + (COARSE_GRANULARITY_NS if coarse else CLOCK_GRANULARITY_NS) < now_ns
 
 
 def _signed(value: int) -> int:

@@ -1,0 +1,376 @@
+"""Which file has which content, remembered by stamp; and whether all inputs of a compile are still what they were.
+
+A *stamp* is (device, inode, size, mtime, ctime).  A content's *number* is a small integer that stands for its digest; a
+directory's number stands for one stamp of it and is never used again.  A *watch* is a list of (path id, number) pairs: if the
+table of stamps has these numbers and the disk these stamps, everything is as it was.  That is one call into C.
+
+A stamp is remembered only if the file was last changed longer ago than the clock's granularity when we began to read it: a
+later change then always shows.  Files and directories that changed just now are looked at again each time.
+
+Owns: the memory of digests and directory stamps, and when a stamp can be trusted.  Must not know: manifests, compilers.
+Thread-safe: files are read without the lock.
+"""
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from io import FileIO
+from struct import Struct as Layout
+
+from sccache.hashing.digest import digest, digest_stream
+from sccache.hashing.saved_facts import SavedFile, SavedFiles, decode_saved, encode_saved, read_saved, write_saved
+from sccache.hashing.source_text import source_flags
+from sccache.hashing.stamps import ANY, NOTHING, Stamp, is_settled, look, stamp_of
+from sccache.model import FileFacts
+
+try:
+    from sccache._native import StampTable
+except ImportError:  # no C compiler where this was installed
+    from sccache.hashing.stamps import StampTable
+
+# A Linux kernel tree with its build is 90,000 files.
+MAX_FILES = 200_000
+SCAN_WHOLE_BYTES = 64 << 20
+"""Source text is scanned in memory; what is larger is no source, and gets every flag."""
+ALL_FLAGS = 0b11111
+_ABSENT = 0
+_UNSETTLED = ANY - 1
+"""A number that no row has."""
+_READ_ATTEMPTS = 3
+
+_pair = Layout("=II")
+
+
+class Kind(Enum):
+    """What is behind a path that names are looked for in."""
+
+    DIRECTORY = "directory"
+    OTHER = "other"
+    MISSING = "missing"
+
+
+class Watch:
+    """What must still hold for a variant of a manifest to apply.  Made and kept up by FileMemory."""
+
+    __slots__ = ("generation", "names", "pairs")
+
+    def __init__(self, generation: int, pairs: bytearray, names: dict[int, tuple[str, ...]]) -> None:
+        self.generation = generation
+        self.pairs = pairs
+        """(id, number) pairs, see StampTable.mismatches."""
+        self.names = names
+        """Index of a pair that is an existing directory → paths in it that must not be files."""
+
+
+class FileMemory:
+    """Facts about files by path.  Paths are absolute, `str` with surrogateescape."""
+
+    def __init__(
+        self,
+        clock_ns: Callable[[], int] = time.time_ns,
+        max_files: int = MAX_FILES,
+        table: Callable[[], StampTable] = StampTable,
+    ) -> None:
+        self._clock_ns = clock_ns
+        self._max_files = max_files
+        self._new_table = table
+        self._lock = threading.RLock()
+        self._loaded = SavedFiles()
+        self._generation = 0
+        self._start_empty()
+
+    def facts(self, path: str) -> FileFacts | None:
+        """What is known about the regular file at `path`, read if need be; None if there is no readable regular file."""
+        id_ = self._id(path)
+        known = self._facts.get(id_)
+        if known is not None and not self._table.mismatches(_pair.pack(id_, ANY)):
+            return known
+        return self._read(id_, path)
+
+    def facts_many(self, paths: Sequence[str]) -> list[FileFacts | None]:
+        """`facts` of each path; those that are known and unchanged cost one call for all."""
+        with self._lock:
+            self._make_room(len(paths))
+            ids = [self._id(path) for path in paths]
+        wrong = set(self._table.mismatches(b"".join([_pair.pack(id_, ANY) for id_ in ids])))
+        found = []
+        for index, (id_, path) in enumerate(zip(ids, paths, strict=True)):
+            known = None if index in wrong else self._facts.get(id_)
+            found.append(known if known is not None else self._read(id_, path))
+        return found
+
+    def trusted_digest(self, path: str, size: int, mtime_ns: int, ctime_ns: int) -> bytes | None:
+        """For `file_stat_matches`: the digest to watch `path` by if its stat equals what was recorded, without reading it.
+
+        A time of 0 was not recorded: an mtime of 0 matches nothing, a ctime of 0 is not compared.
+        """
+        stamp = look(path)
+        if not stamp or stamp == NOTHING or not mtime_ns or stamp[2:4] != (size, mtime_ns) or ctime_ns not in (0, stamp[4]):
+            return None
+        with self._lock:
+            id_ = self._id(path)
+            known = self._facts.get(id_)
+            if known is not None and self._table.stamp(id_) == stamp:
+                return known.digest
+            # No digest: a number for exactly this stamp.
+            unread = b"unread" + repr((id_, stamp)).encode()
+            self._set(id_, self._number(unread), stamp)
+            return unread
+
+    def watch(self, inputs: Iterable[tuple[str, bytes]], absent: Mapping[str, Sequence[str]]) -> Watch | None:
+        """Watch that the inputs have these digests, and that in each directory no file has one of the names.
+
+        None: this is not so now.  A directory with a name such as a header's is not a file.
+        """
+        inputs = list(inputs)
+        with self._lock:
+            self._make_room(len(inputs) + 2 * len(absent))
+            pairs = [_pair.pack(self._id(path), self._number(wanted)) for path, wanted in inputs]
+            watch = Watch(self._generation, bytearray().join(pairs), {})
+            self._add_directories(watch, absent)
+        return watch if self.holds(watch) else None
+
+    def holds(self, watch: Watch) -> bool:
+        """Is everything still so?  False also when this watch can no longer tell: then make a new one."""
+        if watch.generation != self._generation:
+            return False
+        wrong = self._table.mismatches(watch.pairs)
+        return not wrong or all(self._still_holds(watch, index) for index in wrong)
+
+    def load(self, path: str) -> None:
+        """Take in what `save` wrote; a missing or damaged file is an empty one."""
+        saved = read_saved(path)
+        with self._lock:
+            for known in self._ids:
+                saved.take(known)
+            self._loaded = saved
+
+    def save(self, path: str) -> None:
+        """Write what is known, the files of this life of the daemon first, for the next."""
+        with self._lock:
+            files = [*self._settled_files(), *self._loaded.rest()]
+        write_saved(path, files[: self._max_files])
+
+    # -- the table
+
+    def _start_empty(self) -> None:
+        self._generation += 1
+        self._table = self._new_table()
+        self._ids: dict[str, int] = {}
+        self._paths: list[str] = []
+        self._facts: dict[int, FileFacts] = {}
+        self._absent_in: dict[int, set[str]] = {}
+        """Directory → paths in it that were absent when it got its present stamp, or later."""
+        self._numbers: dict[bytes, int] = {}
+        self._last_number = _ABSENT
+
+    def _make_room(self, count: int) -> None:
+        """Where the table or the numbers grow past their bound, begin again with the younger half of the files."""
+        if len(self._table) + count <= 2 * self._max_files and self._last_number < 4 * self._max_files:
+            return
+        young = self._settled_files()[-self._max_files // 2 :]
+        self._start_empty()
+        self._loaded = decode_saved(encode_saved(young))
+
+    def _settled_files(self) -> list[SavedFile]:
+        rows = ((id_, facts, self._table.stamp(id_)) for id_, facts in self._facts.items())
+        return [SavedFile(self._paths[id_], stamp, facts.digest, facts.time_macros) for id_, facts, stamp in rows if stamp]
+
+    def _id(self, path: str) -> int:
+        id_ = self._ids.get(path)
+        return id_ if id_ is not None else self._new_id(path)
+
+    def _new_id(self, path: str) -> int:
+        with self._lock:
+            if path in self._ids:
+                return self._ids[path]
+            id_ = self._table.add(os.fsencode(path))
+            saved = self._loaded.take(path)
+            if saved is not None:
+                self._table.set(id_, self._number(saved.digest), saved.stamp)
+                self._facts[id_] = saved.facts()
+            self._paths.append(path)
+            self._ids[path] = id_
+            return id_
+
+    def _set(self, id_: int, number: int, stamp: Stamp, facts: FileFacts | None = None) -> None:
+        if facts is None:
+            self._facts.pop(id_, None)
+        else:
+            self._facts[id_] = facts
+        self._absent_in.pop(id_, None)
+        self._table.set(id_, number, stamp)
+
+    def _forget(self, id_: int) -> None:
+        self._facts.pop(id_, None)
+        self._absent_in.pop(id_, None)
+        self._table.forget(id_)
+
+    def _number(self, content: bytes) -> int:
+        """The number of a digest."""
+        number = self._numbers.get(content)
+        if number is None:
+            number = self._numbers[content] = self._fresh_number()
+        return number
+
+    def _fresh_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    # -- files
+
+    def _read(self, id_: int, path: str) -> FileFacts | None:
+        generation, began_ns = self._generation, self._clock_ns()
+        read = _read_file(path)
+        with self._lock:
+            if generation != self._generation:
+                return read[1] if read else None
+            if read is None:
+                self._forget(id_)
+                return None
+            stamp, facts = read
+            if is_settled(stamp, began_ns):
+                self._set(id_, self._number(facts.digest), stamp, facts)
+            else:
+                self._forget(id_)
+            return facts
+
+    def _still_holds(self, watch: Watch, index: int) -> bool:
+        """Look closer at one pair that is not as the table says; bring table and watch up to date if it holds."""
+        id_, wanted = _pair.unpack_from(watch.pairs, 8 * index)
+        path = self._paths[id_]
+        if index in watch.names:
+            return self._directory_still_holds(watch, index, id_, path)
+        if wanted == _ABSENT:
+            return self._is_absent(id_, path)
+        facts = self.facts(path)
+        return facts is not None and self._numbers.get(facts.digest) == wanted
+
+    # -- directories
+
+    def _add_directories(self, watch: Watch, absent: Mapping[str, Sequence[str]]) -> None:
+        """Extend a watch by directories; a missing one by its topmost missing parent."""
+        kinds: dict[str, Kind] = {}
+        gone: set[str] = set()
+        for directory, names in absent.items():
+            match _kind(directory, kinds):
+                case Kind.DIRECTORY:
+                    self._add_existing(watch, directory, names)
+                case Kind.MISSING:
+                    gone.add(_topmost_missing(directory, kinds))
+                case Kind.OTHER:
+                    gone.add(directory + "/.")  # is there only if the file becomes a directory
+        for path in sorted(gone):
+            id_ = self._id(path)
+            self._set(id_, _ABSENT, NOTHING)
+            watch.pairs += _pair.pack(id_, _ABSENT)
+
+    def _add_existing(self, watch: Watch, directory: str, names: Sequence[str]) -> None:
+        prefix = directory if directory == "/" else directory + "/"
+        paths = [prefix + name for name in names]
+        id_ = self._id(directory)
+        _, known = self._directory(id_, directory)
+        # What a link leads to can appear without this directory changing: it is watched for itself.
+        links = {path for path in paths if path not in known and os.path.islink(path)}
+        for path in sorted(links):
+            self._add_directory(watch, self._id(path), ())
+        self._add_directory(watch, id_, tuple([path for path in paths if path not in links]))
+
+    def _add_directory(self, watch: Watch, id_: int, names: tuple[str, ...]) -> None:
+        watch.names[len(watch.pairs) // 8] = names
+        watch.pairs += _pair.pack(id_, _UNSETTLED)  # so the first check looks at the names
+
+    def _directory_still_holds(self, watch: Watch, index: int, id_: int, path: str) -> bool:
+        if os.path.exists(path) and not os.path.isdir(path):
+            return False
+        number, known = self._directory(id_, path)
+        unknown = [name for name in watch.names[index] if name not in known]
+        if any(_is_there(name) for name in unknown):
+            return False
+        with self._lock:
+            if watch.generation == self._generation:
+                known.update(unknown)
+                _pair.pack_into(watch.pairs, 8 * index, id_, number)
+        return True
+
+    def _directory(self, id_: int, path: str) -> tuple[int, set[str]]:
+        """The number that stands for a directory's stamp, and the names known to be absent at that stamp.
+
+        As long as it cannot be told from a later stamp, the number is one that never matches and the names do not last.
+        """
+        began_ns = self._clock_ns()
+        stamp = look(path)
+        with self._lock:
+            if stamp is None or not is_settled(stamp, began_ns):
+                self._forget(id_)
+                return _UNSETTLED, set()
+            if self._table.stamp(id_) != stamp or id_ not in self._absent_in:
+                self._set(id_, _ABSENT if stamp == NOTHING else self._fresh_number(), stamp)
+                self._absent_in[id_] = set()
+            return self._table.number(id_), self._absent_in[id_]
+
+    def _is_absent(self, id_: int, path: str) -> bool:
+        if look(path) != NOTHING:
+            return False
+        with self._lock:
+            self._set(id_, _ABSENT, NOTHING)
+        return True
+
+
+def _read_file(path: str) -> tuple[Stamp, FileFacts] | None:
+    """Stamp and facts of a regular file that did not change while it was read."""
+    for _ in range(_READ_ATTEMPTS):
+        try:
+            # O_NONBLOCK: opening a FIFO must not wait for its writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return None
+        with open(descriptor, "rb", buffering=0) as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                return None
+            try:
+                content, flags = _content(file, before.st_size)
+            except OSError:
+                return None
+            stamp = stamp_of(before)
+            if stamp_of(os.fstat(descriptor)) == stamp:
+                return stamp, FileFacts(content, stamp[2], stamp[3], stamp[4], flags)
+    return None
+
+
+def _content(file: FileIO, size_bytes: int) -> tuple[bytes, int]:
+    if size_bytes > SCAN_WHOLE_BYTES:
+        return digest_stream(file), ALL_FLAGS
+    data = file.readall()
+    return digest(data), source_flags(data)
+
+
+def _is_there(path: str) -> bool:
+    """Is there something that the compiler could open, or could come to open behind a link?"""
+    try:
+        return not stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError as e:
+        return e.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def _kind(path: str, kinds: dict[str, Kind]) -> Kind:
+    known = kinds.get(path)
+    if known is None:
+        stamp = look(path)
+        if stamp == NOTHING:
+            known = Kind.MISSING
+        else:
+            known = Kind.DIRECTORY if os.path.isdir(path) else Kind.OTHER
+        kinds[path] = known
+    return known
+
+
+def _topmost_missing(path: str, kinds: dict[str, Kind]) -> str:
+    while (parent := os.path.dirname(path)) != path and _kind(parent, kinds) is Kind.MISSING:
+        path = parent
+    return path

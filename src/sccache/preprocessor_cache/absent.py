@@ -1,0 +1,259 @@
+"""Which files must not appear, or a compile would read other headers than it did.
+
+For each name that an input asks for, the places that the compiler tries before the one where it finds it; all places for a name
+that is nowhere.  The result is grouped by directory: to check a directory that did not change is one stat, however many names.
+
+Owns: the order of look-ups as gcc and clang do them.  Must not know: how the result is stored or checked.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from sccache.hashing.stamps import NOTHING, Stamp, is_settled, look
+from sccache.preprocessor_cache.includes import Includes
+
+BIG_DIRECTORY_BYTES = 128 << 10
+"""st_size of a directory that is asked name by name, not listed (ext4: some 3,000 entries)."""
+MAX_LISTINGS = 4_000
+
+
+class SearchPath(Struct, frozen=True):
+    """Where a compile looks for headers, in order; directories that do not exist belong in it too."""
+
+    quote: tuple[str, ...] = ()
+    """-iquote: after the asking file's own directory."""
+    bracket: tuple[str, ...] = ()
+    """-I, -isystem, CPATH, the compiler's own, -idirafter."""
+    embed: tuple[str, ...] = ()
+    """--embed-dir."""
+
+
+class Compile(Struct, frozen=True):
+    """What has to be known of a compile; paths of inputs are absolute, otherwise as the compiler spells them."""
+
+    cwd: str
+    search: SearchPath
+    inputs: Sequence[tuple[str, Includes]]
+    """The source first."""
+    forced: tuple[str, ...] = ()
+    """Names given by -include and -imacros."""
+    precompiled: tuple[str, ...] = ()
+    """Endings of precompiled headers that are taken instead of a header: (".gch",) for gcc, (".pch", ".gch") for clang."""
+    source_may_use_precompiled: bool = False
+    """Also for what the source includes, not only for `forced`: gcc, if it is the first thing included."""
+    started_ns: int = 0
+    """When the compiler was started: what appeared later, it may have missed."""
+
+
+class LookedFor(Struct, frozen=True):
+    """What to check besides the inputs."""
+
+    absent: Mapping[str, tuple[str, ...]]
+    """Directory → names in it that must not be files."""
+    present: tuple[str, ...] = ()
+    """Files that the compiler looked at but did not list as inputs: precompiled headers that it found unfit."""
+
+
+class Listing(Struct, frozen=True):
+    """What a directory holds at one stamp."""
+
+    stamp: Stamp
+    files: frozenset[str] | None
+    """Everything but directories and links; None: ask name by name."""
+    links: frozenset[str] = frozenset()
+
+
+class Listings:
+    """Listings of directories, by stamp.  One for the daemon; `at` is one stat if the directory did not change."""
+
+    def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock_ns = clock_ns
+        self._known: dict[str, Listing] = {}
+
+    def at(self, directory: str) -> Listing | None:
+        """The listing of a directory; None if there is no such directory."""
+        began_ns = self._clock_ns()
+        stamp = look(directory)
+        if stamp is None or stamp == NOTHING:
+            return None
+        known = self._known.get(directory)
+        if known is not None and known.stamp == stamp:
+            return known
+        listing = _list(directory, stamp)
+        if listing is not None and is_settled(stamp, began_ns):
+            if len(self._known) >= MAX_LISTINGS:
+                self._known.clear()
+            self._known[directory] = listing
+        return listing
+
+
+def looked_for(compiled: Compile, listings: Listings) -> LookedFor | None:
+    """What must stay absent for a compile to read the same again; None if that cannot be told now."""
+    return _Search(compiled, listings).run()
+
+
+class _Search:
+    """The look-ups of one compile."""
+
+    def __init__(self, compiled: Compile, listings: Listings) -> None:
+        self._compile = compiled
+        self._listings = listings
+        self._seen: dict[str, Listing | None] = {}
+        self._absent: dict[str, set[str]] = {}
+        self._found: dict[str, str | None] = {}
+        """Name looked for along the search path → where it is."""
+        self._inputs = {path for path, _ in compiled.inputs}
+        self._bracket = [self._directory(path) for path in compiled.search.bracket]
+        self._quote = [self._directory(path) for path in compiled.search.quote] + self._bracket
+        self._present: set[str] = set()
+        self._is_certain = True
+
+    def run(self) -> LookedFor | None:
+        compiled = self._compile
+        for path, names in compiled.inputs:
+            self._look_for_names(_parent(path), names)
+        for name in compiled.forced:
+            self._look_quoted(compiled.cwd, name)
+        if any(names.computed for _, names in compiled.inputs):
+            self._look_for_computed()
+        if compiled.precompiled:
+            self._look_for_precompiled()
+        if not self._is_certain:
+            return None
+        return LookedFor({place: tuple(sorted(names)) for place, names in self._absent.items()}, tuple(sorted(self._present)))
+
+    def _look_for_names(self, beside: str, names: Includes) -> None:
+        for name in names.quoted:
+            self._look_quoted(beside, name)
+        for name in names.bracketed:
+            if name not in self._found:
+                self._found[name] = self._first(self._bracket, name)
+        for name in names.next:
+            self._all([beside, *self._quote], name)
+        if names.embedded:
+            places = [beside, *map(self._directory, self._compile.search.embed)]
+            for name in names.embedded:
+                self._first(places, name)
+
+    def _look_quoted(self, beside: str, name: str) -> None:
+        if self._first([beside], name) is None:
+            key = '"' + name  # no name in angle brackets begins so
+            if key not in self._found:
+                self._found[key] = self._first(self._quote, name)
+
+    def _look_for_computed(self) -> None:
+        """A macro made some names: they may be those of any input below a searched directory, or any that a macro defines."""
+        computing = {_parent(path) for path, names in self._compile.inputs if names.computed}
+        wanted = {name for _, names in self._compile.inputs for name in names.defined}
+        for place in {*self._quote, *computing}:
+            below = place + "/"
+            wanted.update(path[len(below) :] for path in self._inputs if path.startswith(below))
+        for name in wanted:
+            for beside in computing:
+                self._look_quoted(beside, name)
+            if name not in self._found:
+                self._found[name] = self._first(self._bracket, name)
+
+    def _look_for_precompiled(self) -> None:
+        compiled = self._compile
+        asked = [(compiled.cwd, name) for name in compiled.forced]
+        if compiled.source_may_use_precompiled:
+            source, names = compiled.inputs[0]
+            asked += [(_parent(source), name) for name in (*names.quoted, *names.bracketed, *names.next)]
+        for beside, name in asked:
+            for ending in compiled.precompiled:
+                self._all([beside, *self._quote], name + ending, keep_present=True)
+
+    def _first(self, places: Iterable[str], name: str) -> str | None:
+        """The first place of `name`; the places before it must stay without it."""
+        missing: list[tuple[str, str]] = []
+        for place in places:
+            directory, base = _split(place, name)
+            if self._is_file(directory, base):
+                self._add(missing)
+                self._check_age(directory, base)
+                return f"{directory}/{base}"
+            missing.append((directory, base))
+            if name.startswith("/"):
+                break
+        self._add(missing)
+        return None
+
+    def _all(self, places: Iterable[str], name: str, *, keep_present: bool = False) -> None:
+        """All places of `name` that do not have it must stay so; what they do have is kept as present on request."""
+        for place in places:
+            directory, base = _split(place, name)
+            if not self._is_file(directory, base):
+                self._add([(directory, base)])
+                self._is_certain &= not (keep_present and os.path.isdir(f"{directory}/{base}"))
+            elif keep_present and f"{directory}/{base}" not in self._inputs:
+                self._present.add(f"{directory}/{base}")
+
+    def _add(self, missing: Iterable[tuple[str, str]]) -> None:
+        for place, base in missing:
+            directory = place or "/"
+            names = self._absent.get(directory)
+            if names is None:
+                self._absent[directory] = {base}
+            else:
+                names.add(base)
+
+    def _is_file(self, directory: str, base: str) -> bool:
+        if directory in self._seen:
+            listing = self._seen[directory]
+        else:
+            listing = self._seen[directory] = self._listings.at(directory or "/")
+        if listing is None:
+            return False
+        if listing.files is None or base in listing.links:
+            path = f"{directory}/{base}"
+            return os.path.exists(path) and not os.path.isdir(path)
+        return base in listing.files
+
+    def _check_age(self, directory: str, base: str) -> None:
+        """What is there now but no input may have come after the compiler looked: then nothing is certain."""
+        started_ns, listing = self._compile.started_ns, self._seen[directory]
+        path = f"{directory}/{base}"
+        if listing is None or not started_ns or is_settled(listing.stamp, started_ns) or path in self._inputs:
+            return
+        found = look(path)
+        was_renamed = listing.stamp[4] > listing.stamp[3]
+        if not found or was_renamed or not is_settled(found, started_ns):
+            self._is_certain = os.path.normpath(path) in {os.path.normpath(known) for known in self._inputs} and self._is_certain
+
+    def _directory(self, path: str) -> str:
+        path = path.rstrip("/")
+        return path if path.startswith("/") or not path else f"{self._compile.cwd}/{path}"
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _split(place: str, name: str) -> tuple[str, str]:
+    """Directory and last component of `name` as seen from `place`."""
+    if "/" not in name:
+        return place, name
+    sub, _, base = name.rpartition("/")
+    return (sub if name.startswith("/") else f"{place}/{sub}"), base
+
+
+def _list(directory: str, stamp: Stamp) -> Listing | None:
+    if stamp[2] > BIG_DIRECTORY_BYTES:
+        return Listing(stamp, None)
+    files, links = [], []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    links.append(entry.name)
+                elif not entry.is_dir(follow_symlinks=False):
+                    files.append(entry.name)
+    except NotADirectoryError:
+        return None
+    except OSError:
+        return Listing(stamp, None)
+    return Listing(stamp, frozenset(files), frozenset(links))

@@ -1,0 +1,128 @@
+"""The names that a source or header may ask the preprocessor to look for.
+
+Found in raw bytes, so a superset: comments, strings and conditions are not understood, line splices, digraphs and
+trigraphs are.  A name that is made by a macro cannot be seen: the file is then `computed`.
+
+Owns: the scanner and its memory by content.  Must not know: search directories, which names exist.
+"""
+
+import os
+import re
+import sys
+
+from msgspec import Struct
+
+from sccache.hashing.digest import digest
+from sccache.hashing.source_text import unspliced
+
+MAX_REMEMBERED = 50_000
+"""Contents whose names are remembered; 10,000 headers take 5 MB."""
+
+_BLANK = rb"(?:[ \t\v\f]|/\*.*?\*/)*"
+# A name, or the first letter of the macro that makes it (in a comment, `#include` is often followed by neither).
+_OPERAND = rb'(?:"([^"\n]+)"|<([^>\n]+)>|([A-Za-z_$\x80-\xff\\]))'
+_LINE = re.compile(
+    rb"(?:#|%%:|\?\?=)%(blank)s(include_next|include|import|embed)(?!\w)%(blank)s%(operand)s"
+    % {b"blank": _BLANK, b"operand": _OPERAND},
+    re.DOTALL,
+)
+_PROBE = re.compile(
+    rb"__has_(include_next|include|embed)(?:__)?\s*\(%(blank)s%(operand)s" % {b"blank": rb"(?:\s|/\*.*?\*/)*", b"operand": _OPERAND},
+    re.DOTALL,
+)
+# What a macro that names a header looks like where it is defined, or is handed to another: `#define X <a.h>`, `HAS(<a.h>)`.
+_DEFINED = (
+    re.compile(rb'define[ \t]+\w+[ \t]+(?:"([\w./+-]+)"|<([\w./+-]+)>)'),
+    re.compile(rb'\((?:"([\w./+-]+)"|<([\w./+-]+)>)'),
+)
+
+
+class Includes(Struct, frozen=True):
+    """Names by the way in which they are looked for, each once, as written."""
+
+    quoted: tuple[str, ...] = ()
+    """First beside the file that asks."""
+    bracketed: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+    """By `#include_next` or `__has_include_next`, which may look behind the first find."""
+    embedded: tuple[str, ...] = ()
+    """By `#embed` or `__has_embed`, quoted or not."""
+    computed: bool = False
+    """Some name is made by a macro …"""
+    defined: tuple[str, ...] = ()
+    """… and these may be such names: they are of use only if some file of the compile is `computed`."""
+
+
+NO_INCLUDES = Includes()
+
+
+def scan(data: bytes) -> Includes:
+    """The names in a file's bytes."""
+    if b"include" not in data and b"\\" not in data and b"import" not in data and b"embed" not in data and b"define" not in data:
+        return NO_INCLUDES
+    text = unspliced(data)
+    found: dict[str, set[bytes]] = {"quoted": set(), "bracketed": set(), "next": set(), "embedded": set()}
+    computed = False
+    for pattern in (_LINE, _PROBE):
+        for match in pattern.finditer(text):
+            how, quoted, bracketed, macro = match.groups()
+            if macro:
+                computed = computed or pattern is _PROBE or _may_begin_directive(text, match.start())
+            else:
+                found[_form(how, quoted is not None)].add(quoted or bracketed)
+    defined = {quoted or bracketed for pattern in _DEFINED for quoted, bracketed in pattern.findall(text)}
+    return Includes(
+        quoted=_names(found["quoted"]),
+        bracketed=_names(found["bracketed"]),
+        next=_names(found["next"]),
+        embedded=_names(found["embedded"]),
+        computed=computed,
+        defined=_names({name for name in defined if b"." in name or b"/" in name}),
+    )
+
+
+class IncludeMemory:
+    """`scan` by content digest: 300 headers cost 20 ms the first time and are shared by all later compiles."""
+
+    def __init__(self, max_remembered: int = MAX_REMEMBERED) -> None:
+        self._known: dict[bytes, Includes] = {}
+        self._max = max_remembered
+
+    def includes(self, path: str, content_digest: bytes) -> Includes | None:
+        """The names in a file that has this content; None if it no longer has."""
+        known = self._known.get(content_digest)
+        if known is None:
+            data = _read(path)
+            if data is None or digest(data) != content_digest:
+                return None
+            if len(self._known) >= self._max:
+                self._known.clear()
+            known = self._known[content_digest] = scan(data)
+        return known
+
+
+def _may_begin_directive(text: bytes, at: int) -> bool:
+    """Is there only white space or the end of a comment before it?  Prose says "you should #include this file"."""
+    before = text[text.rfind(b"\n", 0, at) + 1 : at]
+    return not before.strip() or b"*/" in before
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _names(found: set[bytes]) -> tuple[str, ...]:
+    # Interned: the same few thousand names come up in every header and manifest.
+    return tuple(sorted(sys.intern(os.fsdecode(name)) for name in found))
+
+
+def _form(how: bytes, is_quoted: bool) -> str:
+    if how == b"include_next":
+        return "next"
+    if how == b"embed":
+        return "embedded"
+    return "quoted" if is_quoted else "bracketed"
