@@ -117,9 +117,8 @@ class _Launch:
         self.scratch += run.scratch
         if self.last is not None and self.last is not self.compile:
             self.last.close()
-        self.last = child.run(
-            run.flags, self._path_for(run.executable, run.argv), run.argv, programs.changed_environment(run.env_changes), connection
-        )
+        env = programs.changed_environment(run.env_changes)
+        self.last = child.run(child.Command(run.flags, self._path_for(run.executable, run.argv), run.argv, env), connection)
         if self.last.killed_by:
             self._remove_scratch()
             child.exit_as(-self.last.killed_by)

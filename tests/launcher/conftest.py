@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import pytest
 
@@ -50,7 +51,9 @@ class Peer:
     def send(self, frame: bytes) -> None:
         self.socket.sendall(frame)
 
-    def ask(self, flags: int, *argv: str | bytes, executable: bytes = b"", env: tuple[bytes, ...] = (), scratch: tuple[bytes, ...] = ()) -> None:
+    def ask(
+        self, flags: int, *argv: str | bytes, executable: bytes = b"", env: tuple[bytes, ...] = (), scratch: tuple[bytes, ...] = ()
+    ) -> None:
         self.send(messages.encode_run(messages.Run(flags, executable, [os.fsencode(a) for a in argv], env, scratch)))
 
     def ran(self) -> messages.Ran:
@@ -91,7 +94,7 @@ class ScriptedDaemon:
         self.failures: list[BaseException] = []
         self._listener = socket.socket(socket.AF_UNIX)
 
-    def __enter__(self) -> "ScriptedDaemon":
+    def __enter__(self) -> Self:
         self._listener.bind(os.fsencode(self.address))
         self._listener.listen(64)
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -156,7 +159,9 @@ class Launcher:
     def daemon(self, *scripts: Script) -> ScriptedDaemon:
         return ScriptedDaemon(self.address, *scripts)
 
-    def start(self, *argv: str | bytes, program: Path | None = None, env: dict[str, str] | None = None, **options: object) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *argv: str | bytes, program: Path | None = None, env: dict[str, str] | None = None, **options: object
+    ) -> "subprocess.Popen[bytes]":
         defaults: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.tmp}
         command = [program or self.program, *argv]
         return subprocess.Popen(command, env=self.env | (env or {}), **(defaults | options))  # type: ignore[call-overload,no-any-return]
@@ -180,7 +185,6 @@ class Launcher:
         path.write_text(f"{interpreter}\n{text}\n")
         path.chmod(0o755)
         return str(path)
-
 
     def use_interpreter(self, python: str) -> None:
         """Let the Python launcher run with another interpreter."""

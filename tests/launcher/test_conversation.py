@@ -108,7 +108,7 @@ def test_exec_finds_the_compiler_on_path(launcher):
 
 
 def test_a_script_without_interpreter_line_runs(launcher):
-    """execvp's rule: sh runs it."""
+    """Sh runs it, as with execvp."""
     path = launcher.script("cc", "", interpreter='echo "plain $1"')
     with launcher.daemon(lambda peer: peer.send(messages.encode_exec())):
         assert launcher.run(path, "x").stdout == b"plain x\n"

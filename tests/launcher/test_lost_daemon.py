@@ -227,22 +227,24 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's runtim
 
 
 @needs_root
-@pytest.mark.parametrize(("mode", "owner", "is_link"), [(0o755, 54321, False), (0o700, 0, False), (0o700, 54321, True), (0o700, 54321, False)])
+@pytest.mark.parametrize(
+    ("mode", "owner", "is_link"), [(0o755, "its", False), (0o700, "root", False), (0o700, "its", True), (0o700, "its", False)]
+)
 def test_runtime_directory_must_be_private(launcher, compiler, mode, owner, is_link):
     """A directory that others could write or that is not ours is not used; the compiler runs."""
     if launcher.kind == "python":
         launcher.use_interpreter(system_python())
-    uid = 54321
+    uid = 100_000 + os.getpid()  # tests that run at the same time must not meet
     path = f"/tmp/sccache-{uid}"
     subprocess.run(["rm", "-rf", path, path + "-real"], check=True)
     real = path + "-real" if is_link else path
     os.mkdir(real)
     os.chmod(real, mode)
-    os.chown(real, owner, owner)
+    os.chown(real, *[uid if owner == "its" else 0] * 2)
     if is_link:
         os.symlink(real, path)
     launcher.tmp.chmod(0o777)
-    is_good = (mode, owner, is_link) == (0o700, uid, False)
+    is_good = (mode, owner, is_link) == (0o700, "its", False)
     launcher.address = f"{real}/4999.sock"
     with launcher.daemon(lambda peer: peer.send(messages.encode_finish(5))):
         os.chmod(launcher.address, 0o777)

@@ -90,7 +90,8 @@ def test_a_signal_to_the_launcher_only(launcher, number):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_group(launcher, number):
     """What ninja does to a job: each process gets it once, and the compiler's own cleaning up is not disturbed."""
-    script = f'trap "echo cleaned >> cleaned; trap - {number.value}; kill -{number.value} $$" {number.value}; UP; while :; do :; done'
+    on_signal = f"echo cleaned >> cleaned; trap - {number.value}; kill -{number.value} $$"
+    script = f'trap "{on_signal}" {number.value}; UP; while :; do :; done'
     with Running(launcher, script, start_new_session=True) as run:
         os.killpg(run.process.pid, number)
         assert run.process.wait(LIMIT_S) == -number
@@ -131,7 +132,7 @@ def test_a_child_that_dies_by_a_signal(launcher):
 
 
 def test_ignored_signals_stay_ignored(launcher):
-    """nohup and background jobs: what the caller ignores, launcher and compiler ignore."""
+    """Under nohup and in background jobs: what the caller ignores, launcher and compiler ignore."""
 
     def ignore():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -6,6 +6,7 @@ The native launcher also asks the kernel to end the child when the launcher is k
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -29,6 +30,16 @@ _FATAL = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQ
 _IGNORED_BY_PYTHON = [signal.Signals[name] for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
 
 
+class Command:
+    """What to run, and how (bits of Run.flags)."""
+
+    def __init__(self, flags: int, path: bytes | None, argv: Sequence[bytes], env: Mapping[bytes, bytes]) -> None:
+        self.flags = flags
+        self.path = path
+        self.argv = list(argv)
+        self.env = env
+
+
 class Result:
     """A finished child: its status as in Ran, its captured streams (-1: not captured)."""
 
@@ -39,6 +50,10 @@ class Result:
         self.daemon_lost = False
         self._out = out
         self._err = err
+
+    def redirections(self) -> list[tuple[int, int]]:
+        """Pairs of a file that captures and the stream that it captures."""
+        return [(fd, to) for fd, to in ((self._out, 1), (self._err, 2)) if fd >= 0]
 
     def write_out(self) -> None:
         """Write what was captured to our own streams."""
@@ -72,26 +87,24 @@ class Result:
         self._out = self._err = -1
 
 
-def run(flags: int, path: bytes | None, argv: Sequence[bytes], env: Mapping[bytes, bytes], connection: Connection) -> Result:
+def run(command: Command, connection: Connection) -> Result:
     """Run a command to its end while listening to the daemon."""
     result = Result(
-        _unlinked_file() if flags & messages.RUN_CAPTURE_STDOUT else -1,
-        _unlinked_file() if flags & messages.RUN_CAPTURE_STDERR else -1,
+        _unlinked_file() if command.flags & messages.RUN_CAPTURE_STDOUT else -1,
+        _unlinked_file() if command.flags & messages.RUN_CAPTURE_STDERR else -1,
     )
-    if path is None:
+    if command.path is None:
         return result
     started = time.monotonic_ns()
     if os.name == "nt":
-        result.status = _run_on_windows(flags, path, argv, env, result)
+        result.status = _run_on_windows(command, result)
     else:
-        _run_and_listen(flags, path, argv, env, connection, result)
+        _run_and_listen(command, connection, result)
     result.duration_ns = time.monotonic_ns() - started
     return result
 
 
-def _run_and_listen(
-    flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], connection: Connection, result: Result
-) -> None:
+def _run_and_listen(command: Command, connection: Connection, result: Result) -> None:
     wake_read, wake_write = os.pipe()
     for fd in (wake_read, wake_write):
         os.set_blocking(fd, False)
@@ -104,7 +117,8 @@ def _run_and_listen(
                 signal.signal(number, lambda *_: None)
             elif disposition != signal.SIG_IGN:
                 signal.signal(number, lambda got, _frame: caught.append(got))
-        pid = _spawn(flags, path, argv, env, result, before)
+        defaults = [number for number, was in before.items() if was != signal.SIG_IGN] + _IGNORED_BY_PYTHON
+        pid = _spawn(command, result, defaults)
         if pid:
             result.status = _wait_for(pid, wake_read, caught, connection, result)
         result.killed_by = caught[-1] if caught else 0
@@ -116,19 +130,18 @@ def _run_and_listen(
         os.close(wake_write)
 
 
-def _spawn(
-    flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], result: Result, before: Mapping[signal.Signals, object]
-) -> int:
+def _spawn(command: Command, result: Result, default_signals: Sequence[int]) -> int:
+    """Start the child; 0 if that is impossible."""
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
-    if flags & messages.RUN_NO_STDIN:
-        actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
-    actions += [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in ((result._out, 1), (result._err, 2)) if fd >= 0]  # noqa: SLF001
-    defaults = [number for number, was in before.items() if was != signal.SIG_IGN] + _IGNORED_BY_PYTHON
-    for command, words in ((path, argv), (b"/bin/sh", [b"sh", path, *argv[1:]])):
+    if command.flags & messages.RUN_NO_STDIN:
+        actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
+    actions += [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in result.redirections()]
+    path = command.path or b""
+    for program, words in ((path, command.argv), (b"/bin/sh", [b"sh", path, *command.argv[1:]])):
         try:
-            return os.posix_spawn(command, list(words), env, file_actions=actions, setsigdef=defaults)
+            return os.posix_spawn(program, words, command.env, file_actions=actions, setsigdef=default_signals)
         except OSError as e:
-            if e.errno != 8:  # ENOEXEC: a script without #!, which sh runs, as shells and execvp do
+            if e.errno != errno.ENOEXEC:  # a script without #!: sh runs it, as shells and execvp do
                 return 0
     return 0
 
@@ -177,17 +190,18 @@ def _only_keep_alives(connection: Connection) -> bool:
     return True
 
 
-def _run_on_windows(flags: int, path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes], result: Result) -> int:
+def _run_on_windows(command: Command, result: Result) -> int:
     import subprocess
 
+    redirected = {to: fd for fd, to in result.redirections()}
     try:
         return subprocess.call(
-            [os.fsdecode(word) for word in argv],
-            executable=os.fsdecode(path),
-            env={os.fsdecode(key): os.fsdecode(value) for key, value in env.items()},
-            stdin=subprocess.DEVNULL if flags & messages.RUN_NO_STDIN else None,
-            stdout=result._out if result._out >= 0 else None,  # noqa: SLF001
-            stderr=result._err if result._err >= 0 else None,  # noqa: SLF001
+            [os.fsdecode(word) for word in command.argv],
+            executable=os.fsdecode(command.path or b""),
+            env={os.fsdecode(key): os.fsdecode(value) for key, value in command.env.items()},
+            stdin=subprocess.DEVNULL if command.flags & messages.RUN_NO_STDIN else None,
+            stdout=redirected.get(1),
+            stderr=redirected.get(2),
         )
     except OSError:
         return messages.STATUS_NOT_STARTED
@@ -196,13 +210,13 @@ def _run_on_windows(flags: int, path: bytes, argv: Sequence[bytes], env: Mapping
 def hand_over(path: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes]) -> NoReturn:
     """Be replaced by a command; raises OSError if that is impossible."""
     if os.name == "nt":
-        sys.exit(_run_on_windows(0, path, argv, env, Result(-1, -1)))
+        sys.exit(_run_on_windows(Command(0, path, argv, env), Result(-1, -1)))
     for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(path, list(argv), env)
     except OSError as e:
-        if e.errno != 8:
+        if e.errno != errno.ENOEXEC:
             raise
         os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], env)
 

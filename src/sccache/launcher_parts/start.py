@@ -142,7 +142,9 @@ def _run_start_command_elsewhere() -> bool:
     code = "import sys; from sccache.cli import main; sys.exit(main(['--start-server-for-compile']))"
     null = subprocess.DEVNULL
     try:
-        return subprocess.run([sys.executable, "-c", code], stdin=null, stdout=null, stderr=null, timeout=START_S, check=False).returncode == 0
+        return (
+            subprocess.run([sys.executable, "-c", code], stdin=null, stdout=null, stderr=null, timeout=START_S, check=False).returncode == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 

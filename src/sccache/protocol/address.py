@@ -109,8 +109,7 @@ def _display(uds: str) -> str:
         return uds
     named = {value: "\\" + name for name, value in _ESCAPES.items()}
     return _ABSTRACT + "".join(
-        named.get(char) or (char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(char)))
-        for char in uds[1:]
+        named.get(char) or (char if char.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))) for char in uds[1:]
     )
 
 

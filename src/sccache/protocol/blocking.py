@@ -11,7 +11,7 @@ import socket
 import stat
 import struct
 
-from sccache.errors import DaemonError, ProtocolError
+from sccache.errors import DaemonError
 from sccache.protocol.framing import FrameBuffer
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sccache.protocol.address import Address
 
 _CHUNK = 1 << 16
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a launcher has SIGPIPE as its caller had it
 _PEERCRED = struct.Struct("3i")  # Linux: struct ucred {pid, uid, gid}
 
 
@@ -49,11 +50,16 @@ class Connection:
         """Send one frame, with descriptors beside its first bytes."""
         self.socket.settimeout(timeout_s)
         try:
-            sent = socket.send_fds(self.socket, [frame], list(fds)) if fds else 0
+            sent = self._send_with(frame, fds) if fds else 0
             if sent < len(frame):
-                self.socket.sendall(memoryview(frame)[sent:])
+                self.socket.sendall(memoryview(frame)[sent:], _NO_SIGNAL)
         except OSError as e:
             raise DaemonError(f"cannot send to the daemon: {e}") from e
+
+    def _send_with(self, frame: bytes, fds: Sequence[int]) -> int:
+        """socket.send_fds forgets the flags that it is given."""
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))
+        return self.socket.sendmsg([frame], [rights], _NO_SIGNAL)
 
     def receive(self, timeout_s: float) -> bytes:
         """Wait for the next frame's body; the time counts anew whenever bytes arrive."""
@@ -102,8 +108,7 @@ def connect(address: Address, timeout_s: float) -> Connection:
     try:
         sock.settimeout(timeout_s)
         _reach(sock, address.socket if address.uses_runtime_dir else os.fsencode(address.socket), address)
-        if not is_same_user(sock):
-            raise DaemonError(f"the daemon at {address.display} belongs to another user")
+        _check_peer(sock, address)
     except BaseException:
         sock.close()
         raise
@@ -134,6 +139,11 @@ def _reach(sock: socket.socket, target: str | bytes | tuple[str, int], address: 
         raise NoDaemonError(f"no daemon listens at {address.display}") from e
     except OSError as e:
         raise DaemonError(f"cannot connect to the daemon at {address.display}: {e}") from e
+
+
+def _check_peer(sock: socket.socket, address: Address) -> None:
+    if not is_same_user(sock):
+        raise DaemonError(f"the daemon at {address.display} belongs to another user")
 
 
 def is_same_user(sock: socket.socket) -> bool:

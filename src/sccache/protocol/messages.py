@@ -76,7 +76,7 @@ class CompileMessage(Message):
 
     __slots__ = ("argv_blob", "cwd", "env_blob", "executable", "mount_namespace", "secret", "terminals", "umask", "version")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # as many as the message has
         self,
         version: bytes,
         secret: bytes,
@@ -143,7 +143,7 @@ class Finish(Message):
 
     __slots__ = ("exit_code", "replay", "stderr", "stdout")
 
-    def __init__(self, exit_code: int, replay: bool, stdout: bytes, stderr: bytes) -> None:
+    def __init__(self, exit_code: int, replay: bool, stdout: bytes, stderr: bytes) -> None:  # noqa: FBT001  # a field
         self.exit_code = exit_code
         self.replay = replay
         self.stdout = stdout
@@ -279,9 +279,7 @@ def encode_compile(message: CompileMessage) -> bytes:
     """Make the frame of a Compile."""
     m = message
     parts = (m.version, m.secret, m.executable, m.cwd, m.argv_blob, m.env_blob)
-    header = _COMPILE_HEADER.pack(
-        COMPILE, PROTOCOL_VERSION, m.terminals, m.umask, m.mount_namespace, *(len(part) for part in parts)
-    )
+    header = _COMPILE_HEADER.pack(COMPILE, PROTOCOL_VERSION, m.terminals, m.umask, m.mount_namespace, *(len(part) for part in parts))
     return frame(b"".join((header, *parts)))
 
 
