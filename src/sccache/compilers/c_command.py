@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sccache.compilers import depfiles, languages, profiles, side_outputs
 from sccache.compilers.arguments import Role
-from sccache.compilers.collector import Collector
+from sccache.compilers.gathered import Gathered
 from sccache.compilers.side_outputs import Naming
 from sccache.model import CannotCache, Depfile, Language, Output, ParsedArguments, ParseResult
 
@@ -16,19 +16,19 @@ from sccache.model import CannotCache, Depfile, Language, Output, ParsedArgument
 class Command:
     """Put together what was gathered from one command line that has one source."""
 
-    def __init__(self, family: str, collector: Collector, argv: tuple[str, ...], cwd: str, *, plusplus: bool) -> None:
+    def __init__(self, family: str, gathered: Gathered, argv: tuple[str, ...], cwd: str, *, plusplus: bool) -> None:
         self.family = family
-        self.collector = collector
+        self.gathered = gathered
         self.argv = argv
         self.cwd = cwd
         self.plusplus = plusplus
-        self.source, self.x = collector.sources[0]
-        values = collector.values
+        self.source, self.x = gathered.sources[0]
+        values = gathered.values
         self.naming = Naming(
             family=family,
             source=self.source,
             output=values.get(Role.OUTPUT, ""),
-            assembly=Role.ASSEMBLE in collector.seen,
+            assembly=Role.ASSEMBLE in gathered.seen,
             dump_base=values.get(Role.DUMP_BASE),
             dump_extension=values.get(Role.DUMP_EXT),
             dump_directory=values.get(Role.DUMP_DIR),
@@ -37,18 +37,16 @@ class Command:
     def parsed(self) -> ParseResult:
         """The final value."""
         language = (
-            languages.from_file_name(self.source, self.family, plusplus=self.plusplus)
-            if self.x == "none"
-            else languages.from_x(self.x)
+            languages.from_file_name(self.source, self.family, plusplus=self.plusplus) if self.x == "none" else languages.from_x(self.x)
         )
         if language is None:
             return CannotCache("unknown source language" if self.x == "none" else "-x", self.x)
-        collector, seen = self.collector, self.collector.seen
+        gathered, seen = self.gathered, self.gathered.seen
         if language in languages.HEADERS and Role.ASSEMBLE in seen:
             return CannotCache("-S", self.source)
         profile = self._profile()
         if profile:
-            (collector.input_files if Path(self.cwd, profile).exists() else collector.absent_files).append(profile)
+            (gathered.input_files if Path(self.cwd, profile).exists() else gathered.absent_files).append(profile)
         main = self._main_output(language)
         outputs = (main, *self._side_outputs(language))
         x_words = () if self.x == "none" else ("-x", self.x)
@@ -61,27 +59,27 @@ class Command:
             output=main.path,
             outputs=outputs,
             depfile=self._depfile(language),
-            key_args=(*collector.key, *x_words, *whole),
-            result_key_args=(*collector.result_key, *x_words, *whole),
-            preprocess_args=(*collector.preprocess, *x_words),
+            key_args=(*gathered.key, *x_words, *whole),
+            result_key_args=(*gathered.result_key, *x_words, *whole),
+            preprocess_args=(*gathered.preprocess, *x_words),
             compile_args=self.argv[1:],
-            input_files=tuple(dict.fromkeys(collector.input_files)),
-            absent_files=tuple(collector.absent_files),
-            toolchain_files=tuple(dict.fromkeys(collector.toolchain_files)),
-            forced_includes=tuple(collector.forced_includes),
-            colour=collector.colour,
-            debug_info=collector.debug_info or bool(seen & _HOLDS_CWD),
+            input_files=tuple(dict.fromkeys(gathered.input_files)),
+            absent_files=tuple(gathered.absent_files),
+            toolchain_files=tuple(dict.fromkeys(gathered.toolchain_files)),
+            forced_includes=tuple(gathered.forced_includes),
+            colour=gathered.colour,
+            debug_info=gathered.debug_info or bool(seen & _HOLDS_CWD),
             output_in_key=bool(seen & _HOLDS_OUTPUT_PATH),
-            native_cpu=collector.values.get(Role.CPU) == "native",
+            native_cpu=gathered.values.get(Role.CPU) == "native",
             assembles=main.role == "obj",
             needs_preprocessing=languages.needs_preprocessing(language),
             direct_mode=not seen & {Role.NO_DIRECT, Role.REMAPPING_FILE},
             mtimes_matter=self.family == "clang" and main.role == "pch" and Role.PCH_WITHOUT_TIMES not in seen,
-            search_args=tuple(collector.search),
+            search_args=tuple(gathered.search),
         )
 
     def _main_output(self, language: Language) -> Output:
-        seen = self.collector.seen
+        seen = self.gathered.seen
         header = language in languages.HEADERS and Role.ASSEMBLE not in seen
         is_pch = header or Role.PCH_OUTPUT in seen
         kind = "s" if Role.ASSEMBLE in seen else "o"
@@ -93,16 +91,16 @@ class Command:
         return Output("pch" if is_pch else default.role, self.naming.output or default.path)
 
     def _side_outputs(self, language: Language) -> list[Output]:
-        seen, values, naming = self.collector.seen, self.collector.values, self.naming
-        found = [Output(role, path, required=False) for role, path in self.collector.output_files]
-        if language in languages.ASSEMBLERS and self.family == "gcc" and not self.collector.split_dwarf:
+        seen, values, naming = self.gathered.seen, self.gathered.values, self.naming
+        found = [Output(role, path, required=False) for role, path in self.gathered.output_files]
+        if language in languages.ASSEMBLERS and self.family == "gcc" and not self.gathered.split_dwarf:
             return found
         for role, name, suffix in _AUXILIARY:
             if role in seen:
                 found.append(Output(name, side_outputs.auxiliary(naming, suffix), required=False))
         if Role.NOTES_PATH in seen:
             found.append(Output("notes", values[Role.NOTES_PATH], required=False))
-        if self.collector.split_dwarf:
+        if self.gathered.split_dwarf:
             found.append(Output("dwo", side_outputs.split_dwarf(naming), required=False))
         if seen & {Role.OPT_RECORD, Role.OPT_RECORD_FORMAT, Role.OPT_RECORD_PATH}:
             found.append(Output("opt-record", self._opt_record(), required=False))
@@ -113,19 +111,15 @@ class Command:
         return found
 
     def _opt_record(self) -> str:
-        values = self.collector.values
+        values = self.gathered.values
         kind = values.get(Role.OPT_RECORD_FORMAT, "yaml")
         return values.get(Role.OPT_RECORD_PATH) or side_outputs.optimisation_record(self.naming, kind)
 
     def _depfile(self, language: Language) -> Depfile | None:
-        collector, seen = self.collector, self.collector.seen
+        gathered, seen = self.gathered, self.gathered.seen
         if not seen & {Role.DEP_ALL, Role.DEP_USER} or not languages.needs_preprocessing(language):
             return None
-        path = (
-            collector.preprocessor_depfile
-            or collector.values.get(Role.DEP_PATH)
-            or side_outputs.depfile_path(self.naming)
-        )
+        path = gathered.preprocessor_depfile or gathered.values.get(Role.DEP_PATH) or side_outputs.depfile_path(self.naming)
         if path == "/dev/null":
             return None
         targets = [depfiles.quote(target) if quoted else target for target, quoted in self._targets()]
@@ -137,27 +131,27 @@ class Command:
         )
 
     def _targets(self) -> list[tuple[str, bool]]:
-        """gcc's driver hands all -MT on before all -MQ."""
-        targets = self.collector.targets
+        """The driver of gcc hands all -MT on before all -MQ."""
+        targets = self.gathered.targets
         return sorted(targets, key=lambda target: target[1]) if self.family == "gcc" else targets
 
     def _default_target(self) -> str:
-        if self.collector.preprocessor_depfile or not self.naming.output:
+        if self.gathered.preprocessor_depfile or not self.naming.output:
             return f"{side_outputs.stem(self.source)}.o"
         return self.naming.output
 
     def _profile(self) -> str:
         """The file that a profile is read from; empty when none is."""
-        collector, seen = self.collector, self.collector.seen
+        gathered, seen = self.gathered, self.gathered.seen
         if Role.AUTO_PROFILE in seen:
             return "fbdata.afdo" if self.family == "gcc" else ""
         if Role.PROFILE_USE not in seen:
             return ""
         if self.family == "gcc":
             base = side_outputs.auxiliary_base(self.naming)
-            prefix = collector.values.get(Role.PROFILE_PREFIX, "")
-            return profiles.gcc_profile(base, self.cwd, collector.profile_directory, prefix)
-        value = collector.values[Role.PROFILE_USE]
+            prefix = gathered.values.get(Role.PROFILE_PREFIX, "")
+            return profiles.gcc_profile(base, self.cwd, gathered.profile_directory, prefix)
+        value = gathered.values[Role.PROFILE_USE]
         return profiles.clang_profile(value, is_directory=Path(self.cwd, value).is_dir())
 
 
@@ -176,6 +170,4 @@ _HOLDS_OUTPUT_PATH = frozenset(
         Role.RECORDS_COMMAND,
     )
 )
-_HOLDS_CWD = frozenset(
-    (Role.COVERAGE_NOTES, Role.PROFILE_GENERATE, Role.PROFILE_USE, Role.RECORDS_CWD, Role.RECORDS_COMMAND)
-)
+_HOLDS_CWD = frozenset((Role.COVERAGE_NOTES, Role.PROFILE_GENERATE, Role.PROFILE_USE, Role.RECORDS_CWD, Role.RECORDS_COMMAND))

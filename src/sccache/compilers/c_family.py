@@ -43,8 +43,7 @@ def option_tables(family: str) -> Tables:
     if family == "gcc":
         driver = OptionTable(gcc.ROWS, aliases=gcc.ALIASES)
         return Tables(driver, driver, OptionTable(gcc.ROWS, gcc.BEHIND_WP), wp_dependencies=False)
-    shared = [row for row in gcc.ROWS if row.name not in clang.GCC_ONLY]
-    driver = OptionTable(shared, clang.ROWS)
+    driver = OptionTable(gcc.SHARED, clang.ROWS)
     return Tables(driver, OptionTable(driver.rows.values(), clang.FRONTEND), driver, wp_dependencies=True)
 
 

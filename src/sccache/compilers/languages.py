@@ -67,9 +67,7 @@ _PREPROCESSED: dict[Language, Language] = {
     Language.OBJCXX_HEADER: Language.OBJCXX_PREPROCESSED,
 }
 
-HEADERS = frozenset(
-    (Language.C_HEADER, Language.CXX_HEADER, Language.GENERIC_HEADER, Language.OBJC_HEADER, Language.OBJCXX_HEADER)
-)
+HEADERS = frozenset((Language.C_HEADER, Language.CXX_HEADER, Language.GENERIC_HEADER, Language.OBJC_HEADER, Language.OBJCXX_HEADER))
 """Compiling one of these makes a precompiled header."""
 
 ASSEMBLERS = frozenset((Language.ASSEMBLER, Language.ASSEMBLER_WITH_CPP))
@@ -77,7 +75,7 @@ ASSEMBLERS = frozenset((Language.ASSEMBLER, Language.ASSEMBLER_WITH_CPP))
 
 def from_file_name(name: str, family: str, *, plusplus: bool) -> Language | None:
     """The language that a driver gives to a file by its extension (exact, case-sensitive)."""
-    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    _, dot, extension = name.rpartition("/")[2].rpartition(".")
     if not dot:
         return None
     if family == "clang" and extension in _CLANG_MODULE_EXTENSIONS:

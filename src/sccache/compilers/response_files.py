@@ -1,7 +1,7 @@
-"""Expand @file arguments as gcc and clang do (GNU quoting).
+r"""Expand @file arguments as gcc and clang do (GNU quoting).
 
     <file> ::= { <blank> | <word> }
-    <word> ::= { char | "\\" char | "'" { char | "\\" char } "'" | '"' { char | "\\" char } '"' }
+    <word> ::= { char | "\" char | "'" { char | "\" char } "'" | '"' { char | "\" char } '"' }
 
 libiberty's buildargv and LLVM's GNU tokenizer agree that a backslash escapes inside both kinds of quotes (kept by a test
 against both compilers).  Names are relative to the working directory, also inside a file that was itself named by @.
@@ -75,7 +75,7 @@ def expand(words: Sequence[str], cwd: str, read: Callable[[str], bytes | None]) 
 
 
 def _content(word: str, cwd: str, read: Callable[[str], bytes | None], files_read: int) -> str | None:
-    if len(word) < 2 or files_read >= MAX_FILES:  # noqa: PLR2004 -- "@" alone
+    if len(word) < 2 or files_read >= MAX_FILES:
         return None
     raw = read(str(PurePath(cwd, word[1:])))
     if raw is None or b"\0" in raw:

@@ -64,6 +64,7 @@ def dump_name(naming: Naming, suffix: str) -> str:
 
 
 def auxiliary_base(naming: Naming) -> str:
+    """What all side files' names begin with."""
     if naming.family == "gcc":
         return _gcc_directory(naming) + _gcc_name(naming)
     if not naming.output:

@@ -41,7 +41,7 @@ FILES = {
     "forced.h": "#define FORCED 1\n",
     "list.txt": "fun:f\n",
     "args.rsp": "-DX=1 -Iinc\n",
-    "quoted.rsp": "'-DX=a b' \"-DY=\\\"q\\\"\"\n",
+    "quoted.rsp": '\'-DX=a b\' "-DY=\\"q\\""\n',
     "outer.rsp": "@args.rsp -O2\n",
     "as.specs": "*asm:\n\n",
     "out/.keep": "",
@@ -170,7 +170,9 @@ def compare(parsed: object, expect: Expected, cwd: str) -> None:
     for name in Expected.__struct_fields__:
         wanted = getattr(expect, name)
         if wanted is not None:
-            wanted = [w.replace("$PWD", cwd).replace("$MANGLED", cwd.replace("/", "#")) for w in wanted] if isinstance(wanted, list) else wanted
+            wanted = (
+                [w.replace("$PWD", cwd).replace("$MANGLED", cwd.replace("/", "#")) for w in wanted] if isinstance(wanted, list) else wanted
+            )
             assert found[name] == wanted, name
 
 

@@ -25,6 +25,8 @@ DRIVER = (
     Option("--driver-mode=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     Option("--driver-mode", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("--param=", _JOINED, Role.PASS),
+    Option("-specs=", _JOINED, Role.PASS),
+    Option("--specs=", _JOINED, Role.PASS),
     Option("-emit-llvm", _NOTHING, Role.LLVM_OUTPUT),
     Option("--precompile", _NOTHING, Role.PRECOMPILE),
     Option("-fcolor-diagnostics", _NOTHING, Role.COLOUR_ALWAYS),
@@ -43,9 +45,7 @@ FILES_READ = (
     Option("-ivfsstatcache", _EITHER, Role.REMAPPING_FILE),
     Option("-fmodule-file=", _JOINED, Role.MODULE_FILE),
     Option("-fmodule-map-file=", _JOINED, Role.INPUT_FILE),
-    Option("-fplugin", _NEXT, Role.INPUT_FILE),
     Option("-fpass-plugin=", _JOINED, Role.INPUT_FILE),
-    Option("-load", _NEXT, Role.INPUT_FILE),
     Option("-fembed-offload-object=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-blacklist=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-ignorelist=", _JOINED, Role.INPUT_FILE),
@@ -55,9 +55,9 @@ FILES_READ = (
     Option("-fsanitize-coverage-whitelist=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-coverage-ignorelist=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-coverage-blacklist=", _JOINED, Role.INPUT_FILE),
-    Option("-fxray-always-instrument=", _JOINED, Role.INPUT_FILE),
-    Option("-fxray-never-instrument=", _JOINED, Role.INPUT_FILE),
-    Option("-fxray-attr-list=", _JOINED, Role.INPUT_FILE),
+    Option("-fxray-always-instrument=", _EITHER, Role.INPUT_FILE),
+    Option("-fxray-never-instrument=", _EITHER, Role.INPUT_FILE),
+    Option("-fxray-attr-list=", _EITHER, Role.INPUT_FILE),
     Option("-fprofile-list=", _JOINED, Role.INPUT_FILE),
     Option("-fprofile-sample-use=", _JOINED, Role.INPUT_FILE),
     Option("-fauto-profile=", _JOINED, Role.INPUT_FILE),
@@ -93,85 +93,79 @@ EMBEDDED = (
 )
 
 WORDS_OF_THEIR_OWN = (
-    Option("-add-plugin", _NEXT, Role.PASS),
-    Option("-plugin-arg-", _JOINED, Role.PASS),
     Option("-fdebug-compilation-dir", _NEXT, Role.PASS),
     Option("-fdebug-compilation-dir=", _JOINED, Role.PASS),
-    Option("--dependent-lib=", _JOINED, Role.PASS),
-    Option("-debug-info-kind=", _JOINED, Role.DEBUG),
     Option("-framework", _NEXT, Role.LINKER),
+    Option("-fxray-instruction-threshold", _NEXT, Role.PASS),
+    Option("-fxray-instruction-threshold=", _EITHER, Role.PASS),
+    Option("-fxray-instrumentation-bundle=", _EITHER, Role.PASS),
+    Option("-fxray-modes=", _EITHER, Role.PASS),
+    Option("-fmodules-user-build-path", _NEXT, Role.PASS),
+    Option("-ftrapv-handler", _NEXT, Role.PASS),
+    Option("-meabi", _NEXT, Role.TARGET),
+    Option("-mthread-model", _NEXT, Role.TARGET),
+    Option("-cxx-isystem", _EITHER, Role.SEARCH),
+    Option("-stdlib++-isystem", _EITHER, Role.SEARCH),
+    Option("-isystem-after", _EITHER, Role.SEARCH),
+    Option("-iwithsysroot", _EITHER, Role.SEARCH),
+    Option("-iframeworkwithsysroot", _EITHER, Role.SEARCH),
+    Option("-working-directory", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-working-directory=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-rpath", _NEXT, Role.LINKER),
+    Option("-undefined", _EITHER, Role.LINKER),
+    Option("-dsym-dir", _EITHER, Role.LINKER),
+    Option("-filelist", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xanalyzer", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--analyzer-output", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xcuda-fatbinary", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xcuda-ptxas", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xopenmp-target", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xarch_device", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xarch_host", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xarch_", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xopenmp-target=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-arcmt-migrate-report-output", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
 )
 
 _NOT_CACHED = (
     *("-fcxx-modules", "-fno-profile-instr-generate", "-fno-profile-instr-use", "-fprebuilt-implicit-modules"),
-    *(
-        "-ftime-trace",
-        "--analyze",
-        "-rewrite-objc",
-        "-rewrite-legacy-objc",
-        "-emit-ast",
-        "-verify-pch",
-        "-fdriver-only",
-    ),
-    *(
-        "-save-stats",
-        "--save-stats",
-        "-fproc-stat-report",
-        "-emit-interface-stubs",
-        "-emit-merged-ifs",
-        "-fno-profile-use",
-    ),
-    *("-dD", "-dI", "-dM", "-print-stats", "-emit-module", "-emit-module-interface", "-emit-header-unit"),
+    *("-ftime-trace", "--analyze", "-rewrite-objc", "-rewrite-legacy-objc", "-emit-ast", "-verify-pch", "-fdriver-only"),
+    *("-save-stats", "--save-stats", "-fproc-stat-report", "-emit-interface-stubs", "-emit-merged-ifs", "-fno-profile-use"),
+    *("-dD", "-dI", "-dM"),
 )
 
 _NOT_CACHED_PREFIXES = (
-    *(
-        "-fprebuilt-module-path",
-        "-ftime-trace=",
-        "-ftime-report",
-        "-save-stats=",
-        "--save-stats=",
-        "-fproc-stat-report=",
-    ),
+    *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
-    *("-fdump-", "--offload-", "-fopenmp-targets=", "-stats-file=", "-header-include-file", "-index-"),
+    *("-fdump-", "--offload-", "-fopenmp-targets="),
 )
 
 _NOT_CACHED_NEXT = (
-    *("-MJ", "--config", "-index-store-path", "-gen-cdb-fragment-path", "-diagnostic-log-file", "-dependency-dot"),
-    *("-split-dwarf-output", "-split-dwarf-file", "-opt-record-file", "-header-include-file", "-module-dependency-dir"),
+    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dependency-dot", "-module-dependency-dir"),
+    *("-ccc-arcmt-migrate", "-ccc-objcmt-migrate", "-ccc-gcc-name", "-ccc-install-dir"),
 )
 
 TOO_HARD = (
     *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED),
-    *(
-        Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING)
-        for name in _NOT_CACHED_PREFIXES
-        if name not in _NOT_CACHED_NEXT
-    ),
+    *(Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_PREFIXES),
     *(Option(name, _NEXT, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_NEXT),
 )
 
 ROWS = (*DRIVER, *FILES_READ, *FILES_WRITTEN, *EMBEDDED, *WORDS_OF_THEIR_OWN, *TOO_HARD)
 """Replaces rows of gcc's table of the same name."""
 
-GCC_ONLY = (
-    "-d",
-    "--dump",
-    "-dumpbase",
-    "-dumpbase-ext",
-    "-dumpdir",
-    "-fopt-info",
-    "-fcallgraph-info",
-    "-fcallgraph-info=",
-    "-Q",
-)
-"""Rows of gcc's table that clang reads otherwise or refuses."""
+_FRONTEND_NOT_CACHED = ("-print-stats", "-emit-module", "-emit-module-interface", "-emit-header-unit", "-split-dwarf-output")
 
 FRONTEND = (
     Option("-emit-pch", _NOTHING, Role.PCH_OUTPUT),
     Option("-fno-pch-timestamp", _NOTHING, Role.PCH_WITHOUT_TIMES),
     Option("-include", _EITHER, Role.FORCED_INCLUDE),
+    Option("-load", _NEXT, Role.INPUT_FILE),
+    Option("-add-plugin", _NEXT, Role.PASS),
+    Option("-plugin-arg-", _JOINED, Role.PASS),
+    Option("--dependent-lib=", _JOINED, Role.PASS),
+    Option("-debug-info-kind=", _JOINED, Role.DEBUG),
+    *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in _FRONTEND_NOT_CACHED),
     *(
         Option(name, _NOTHING, Role.PASS)
         for name in (

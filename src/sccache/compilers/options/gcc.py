@@ -138,8 +138,10 @@ OTHER_TOOLS = (
     Option("--force-link", _NEXT, Role.LINKER),
     Option("-z", _EITHER, Role.LINKER),
     Option("-T", _EITHER, Role.LINKER),
+    Option("-Tbss", _EITHER, Role.LINKER),
+    Option("-Tdata", _EITHER, Role.LINKER),
+    Option("-Ttext", _EITHER, Role.LINKER),
     Option("-e", _EITHER, Role.LINKER),
-    Option("--entry", _NEXT, Role.LINKER),
     Option("-install_name", _NEXT, Role.LINKER),
     Option("--param", _NEXT, Role.PASS),
     Option("-G", _EITHER, Role.PASS),
@@ -148,6 +150,23 @@ OTHER_TOOLS = (
     Option("-arch", _NEXT, Role.ARCH),
     Option("-wrapper", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
 )
+
+OTHER_LANGUAGES = (
+    Option("--entry", _NEXT, Role.LINKER),
+    Option("-J", _EITHER, Role.PASS),
+    Option("-R", _EITHER, Role.LINKER),
+    Option("-h", _EITHER, Role.LINKER),
+    Option("-fintrinsic-modules-path", _EITHER, Role.PASS),
+    Option("--intrinsic-modules-path", _EITHER, Role.PASS),
+    Option("-gnatO", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Xf", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Hd", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Hf", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--output-pch=", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-output-pch=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+)
+"""Of the linker, Fortran, Ada and D: without meaning here, but they take a word that must not be mistaken for a source."""
+
 
 COLOUR = (
     Option("-fdiagnostics-color", _NOTHING, Role.COLOUR_ALWAYS),
@@ -185,15 +204,25 @@ COVERAGE_AND_PROFILE = (
 
 SIDE_OUTPUTS = (
     Option("-fstack-usage", _NOTHING, Role.STACK_USAGE),
+    Option("-fsave-optimization-record", _NOTHING, Role.OPT_RECORD),
+    Option("-fplugin=", _JOINED, Role.INPUT_FILE),
+)
+
+GCC_SIDE_OUTPUTS = (
     Option("-fcallgraph-info", _NOTHING, Role.CALLGRAPH),
     Option("-fcallgraph-info=", _JOINED, Role.CALLGRAPH),
-    Option("-fsave-optimization-record", _NOTHING, Role.OPT_RECORD),
     Option("-fopt-info", _JOINED, Role.OPT_INFO),
     Option("-aux-info", _EITHER, Role.OUTPUT_FILE),
     Option("-dumpbase", _NEXT, Role.DUMP_BASE),
     Option("-dumpbase-ext", _NEXT, Role.DUMP_EXT),
     Option("-dumpdir", _NEXT, Role.DUMP_DIR),
-    Option("-fplugin=", _JOINED, Role.INPUT_FILE),
+    Option("--dumpbase", _NEXT, Role.DUMP_BASE),
+    Option("--dumpbase-ext", _NEXT, Role.DUMP_EXT),
+    Option("--dumpdir", _NEXT, Role.DUMP_DIR),
+    Option("--dump", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--dump=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-d", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-Q", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
 )
 
 _STOPS_EARLY = ("-E", "--preprocess", "-M", "--dependencies", "-MM", "--user-dependencies", "-fsyntax-only")
@@ -210,13 +239,12 @@ _NOT_CACHED = (
         "-fmem-report",
         "-fpre-ipa-mem-report",
         "-fpost-ipa-mem-report",
-        "-Q",
     ),
 )
 
 _NOT_CACHED_PREFIXES = (
-    *("-d", "-fdump-", "-fmodule-mapper=", "-fmodule-header=", "-fcompare-debug=", "-fdiagnostics-add-output="),
-    *("-fdiagnostics-set-output=", "-time=", "--dump", "-fcompare-debug-second"),
+    *("-fdump-", "-fmodule-mapper=", "-fmodule-header=", "-fcompare-debug=", "-fdiagnostics-add-output="),
+    *("-fdiagnostics-set-output=", "-time=", "-fcompare-debug-second"),
 )
 
 TOO_HARD = (
@@ -238,7 +266,7 @@ ALIASES = (
 )
 """How the driver reads a long spelling that has no row of its own (GCC: `--NAME` is `-fNAME`)."""
 
-ROWS = (
+SHARED = (
     *MODE,
     *TELLS_ONLY,
     *DEPENDENCIES,
@@ -251,6 +279,9 @@ ROWS = (
     *SIDE_OUTPUTS,
     *TOO_HARD,
 )
+"""Also clang's, where clang.py has no row of the same name."""
+
+ROWS = (*SHARED, *GCC_SIDE_OUTPUTS, *OTHER_LANGUAGES)
 
 BEHIND_WP = (
     Option("-MD", _NEXT, Role.DEP_ALL),

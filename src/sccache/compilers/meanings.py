@@ -1,0 +1,173 @@
+"""What an argument of each role sets, beyond where its words go: one small function a role, no branches on options.
+
+Owns: ACTIONS.  Must not know: destinations, how the result is put together.
+"""
+
+from collections.abc import Callable
+
+from sccache.compilers.arguments import Argument, Role
+from sccache.compilers.gathered import Gathered
+from sccache.model import CannotCache, Colour
+
+WP_DEPENDENCIES = {"-MD": Role.DEP_ALL, "-MMD": Role.DEP_USER}
+"""What clang's driver and gcc's cc1 understand behind -Wp,."""
+
+_COLOURS = {"": Colour.ALWAYS, "always": Colour.ALWAYS, "never": Colour.NEVER}
+_SECTION_KINDS = frozenset(("all", "labels", "none"))
+_BACKEND_WRITES = ("time", "dump", "output", "file", "dot-", "view-", "stats", "path", "-o")
+_FILE_ROLES = {"-aux-info": "aux-info", "--serialize-diagnostics": "dia", "-serialize-diagnostics": "dia"}
+
+
+def _too_hard(gathered: Gathered, argument: Argument) -> None:
+    if gathered.too_hard is None:
+        gathered.too_hard = CannotCache(argument.name, argument.value)
+
+
+def _refuse(gathered: Gathered, argument: Argument) -> None:
+    gathered.refuse(argument.name, argument.value)
+
+
+def _colour_when(gathered: Gathered, argument: Argument) -> None:
+    gathered.colour = _COLOURS.get(argument.value, Colour.AUTO)
+
+
+def _colour_always(gathered: Gathered, _: Argument) -> None:
+    gathered.colour = Colour.ALWAYS
+
+
+def _colour_never(gathered: Gathered, _: Argument) -> None:
+    gathered.colour = Colour.NEVER
+
+
+def _debug(gathered: Gathered, _: Argument) -> None:
+    gathered.debug_info = True
+
+
+def _debug_off(gathered: Gathered, _: Argument) -> None:
+    gathered.debug_info = False
+
+
+def _split_dwarf(gathered: Gathered, _: Argument) -> None:
+    gathered.split_dwarf = True
+    gathered.debug_info = True
+
+
+def _split_dwarf_kind(gathered: Gathered, argument: Argument) -> None:
+    gathered.split_dwarf = argument.value != "single"
+    gathered.debug_info = True
+
+
+def _target(gathered: Gathered, argument: Argument) -> None:
+    gathered.targets.append((argument.value, False))
+
+
+def _quoted_target(gathered: Gathered, argument: Argument) -> None:
+    gathered.targets.append((argument.value, True))
+
+
+def _input_file(gathered: Gathered, argument: Argument) -> None:
+    gathered.input_files.append(argument.value)
+
+
+def _module_file(gathered: Gathered, argument: Argument) -> None:
+    gathered.input_files.append(argument.value.rpartition("=")[2])
+
+
+def _list_file(gathered: Gathered, argument: Argument) -> None:
+    if argument.value not in _SECTION_KINDS:
+        gathered.input_files.append(argument.value.removeprefix("list="))
+
+
+def _toolchain_file(gathered: Gathered, argument: Argument) -> None:
+    (gathered.input_files if "/" in argument.value else gathered.toolchain_files).append(argument.value)
+
+
+def _forced_include(gathered: Gathered, argument: Argument) -> None:
+    gathered.forced_includes.append(argument.value)
+
+
+def _output_file(gathered: Gathered, argument: Argument) -> None:
+    gathered.output_files.append((_FILE_ROLES[argument.name], argument.value))
+
+
+def _opt_info(gathered: Gathered, argument: Argument) -> None:
+    _, equals, path = argument.value.partition("=")
+    if path:
+        gathered.output_files.append(("opt-info", path))
+    elif equals:
+        gathered.refuse("-fopt-info")
+
+
+def _search(gathered: Gathered, argument: Argument) -> None:
+    if argument.value.endswith(".hmap"):
+        gathered.input_files.append(argument.value)
+
+
+def _arch(gathered: Gathered, argument: Argument) -> None:
+    gathered.arches.add(argument.value)
+    if len(gathered.arches) > 1:
+        gathered.refuse("multiple different -arch, and SCCACHE_CACHE_MULTIARCH not set")
+
+
+def _backend(gathered: Gathered, argument: Argument) -> None:
+    if any(part in argument.value for part in _BACKEND_WRITES):
+        gathered.refuse("-mllvm", argument.value)
+
+
+def _assembler(gathered: Gathered, argument: Argument) -> None:
+    gathered.assembler_words += argument.value.split(",") if argument.role is Role.TO_ASSEMBLER else [argument.value]
+
+
+def _preprocessor(gathered: Gathered, argument: Argument) -> None:
+    words = argument.value.split(",") if argument.role is Role.TO_PREPROCESSOR else [argument.value]
+    if not gathered.wp_dependencies or argument.role is Role.TO_PREPROCESSOR_NEXT or words[0] not in WP_DEPENDENCIES:
+        gathered.preprocessor_words += words
+        return
+    gathered.seen.add(WP_DEPENDENCIES[words[0]])
+    if len(words) > 2:  # clang 14 ignores the file name then
+        gathered.refuse("-Wp", argument.value)
+    elif len(words) > 1:
+        gathered.values[Role.DEP_PATH] = words[1]
+
+
+def _profile_directory(gathered: Gathered, argument: Argument) -> None:
+    gathered.profile_directory = argument.value or gathered.profile_directory
+
+
+def _frontend(gathered: Gathered, argument: Argument) -> None:
+    gathered.frontend_words.append(argument.value)
+
+
+ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
+    Role.TOO_HARD: _too_hard,
+    Role.TOO_HARD_WHEN_COMPILING: _refuse,
+    Role.COLOUR_WHEN: _colour_when,
+    Role.COLOUR_ALWAYS: _colour_always,
+    Role.COLOUR_NEVER: _colour_never,
+    Role.DEBUG: _debug,
+    Role.DEBUG_OFF: _debug_off,
+    Role.SPLIT_DWARF: _split_dwarf,
+    Role.SPLIT_DWARF_KIND: _split_dwarf_kind,
+    Role.DEP_TARGET: _target,
+    Role.DEP_QUOTED_TARGET: _quoted_target,
+    Role.INPUT_FILE: _input_file,
+    Role.REMAPPING_FILE: _input_file,
+    Role.MODULE_FILE: _module_file,
+    Role.LIST_FILE: _list_file,
+    Role.TOOLCHAIN_FILE: _toolchain_file,
+    Role.FORCED_INCLUDE: _forced_include,
+    Role.OUTPUT_FILE: _output_file,
+    Role.OPT_INFO: _opt_info,
+    Role.SEARCH: _search,
+    Role.ARCH: _arch,
+    Role.TO_BACKEND: _backend,
+    Role.TO_ASSEMBLER: _assembler,
+    Role.TO_ASSEMBLER_NEXT: _assembler,
+    Role.TO_PREPROCESSOR: _preprocessor,
+    Role.TO_PREPROCESSOR_NEXT: _preprocessor,
+    Role.TO_FRONTEND: _frontend,
+    Role.PROFILE_USE: _profile_directory,
+    Role.PROFILE_DIRECTORY: _profile_directory,
+    Role.PROFILE_GENERATE: _profile_directory,
+    Role.PROFILE_INSTR_USE: _input_file,
+}
