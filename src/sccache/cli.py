@@ -239,7 +239,7 @@ def _run_anew_without_preloads(context: Context) -> None:
     clean = lifetime.without_preloads(context.env)
     if clean is not None:
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, "-m", "sccache.cli", *context.words], clean)  # noqa: S606 -- ourselves
+        os.execve(sys.executable, [sys.executable, "-m", "sccache.cli", *context.words], clean)
 
 
 def _be_the_daemon(context: Context) -> int:
@@ -311,7 +311,8 @@ def _not_yet(invocation: Invocation, _: Context) -> int:
 def _debug_preprocessor_cache(_: Invocation, context: Context) -> int:
     from sccache.preprocessor_cache import dump
 
-    _write(dump.manifests(context.config.disk.dir))
+    for text in dump.describe(context.config.disk.dir):
+        _write(text)
     return EXIT_OK
 
 

@@ -1,7 +1,8 @@
 """The right to be the one daemon of an address: a lock for the daemon's life, its sockets and its secret.
 
-The lock file is `<address>.alive`, never removed, so that two daemons cannot both hold a lock of that name; the kernel
-gives the lock back whenever and however the daemon ends.  Who holds it may remove what an earlier daemon left behind.
+The lock file is `<address>.alive`; the kernel gives the lock back whenever and however the daemon ends.  Who holds it may
+remove what an earlier daemon left behind, and at last the lock file itself: who then gets the lock of the removed file sees that
+the name is another file's, and tries again.
 Owns: making and giving up these.  Must not know: what is said on the sockets.
 """
 
@@ -55,6 +56,7 @@ class Claim:
             _remove(self.address.socket)  # unless it was replaced by somebody else's
         if self.tcp is not None:
             _remove(self.address.secret_path)
+        _remove(alive_path(self.address))
         os.close(self._lock_fd)
         self._lock_fd = -1
 
@@ -88,17 +90,19 @@ def alive_path(address: Address) -> str:
 
 def _lock(path: str) -> int:
     deadline = time.monotonic() + WAIT_FOR_LEAVING_S
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(fd)
             if time.monotonic() > deadline:
-                os.close(fd)
                 raise AddressInUseError from None
             time.sleep(LOCK_POLL_S)
         else:
-            return fd
+            if _identity(path) == _identity_of(os.fstat(fd)):
+                return fd
+            os.close(fd)  # its holder removed it before giving it back
 
 
 def _listen_unix(address: Address) -> socket.socket:
@@ -174,9 +178,12 @@ def _write_secret(address: Address) -> bytes:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        facts = os.lstat(path)
+        return _identity_of(os.lstat(path))
     except OSError:
         return None
+
+
+def _identity_of(facts: os.stat_result) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
