@@ -28,7 +28,7 @@ from msgspec import Struct
 from sccache.errors import DamagedError, StorageError
 from sccache.model import Diagnostics, ProducedFile
 from sccache.util.compression import compress, decompress
-from sccache.util.output_files import OutputFile, open_like, write_all_at
+from sccache.util.output_files import OutputFile, write_all_at
 
 MAGIC = b"sccentry"
 # 1: first.
@@ -200,33 +200,16 @@ class Entry:
     def write(self, role: str, path: str, mode: int) -> None:
         """Make `path` this output, with exactly `mode`; DamagedError or StorageError, and then no partial file."""
         output, _ = self._place(role)
-        if self._is_there(output, path, mode):
-            return
         try:
-            with OutputFile(path, mode) as file:
+            target = OutputFile(path, mode)
+            if _is_there(output, target):
+                return
+            with target as file:
                 if file.fd >= 0:
-                    self._write_chunks(role, file.fd)
+                    _for_all(_restore, file.fd, _with_offsets(self._chunks(role)), output.size)
         except OSError as e:
             msg = f"cannot write {path}: {e.strerror or e}"
             raise StorageError(msg) from e
-
-    def _is_there(self, output: StoredOutput, path: str, mode: int) -> bool:
-        """Whether `path` is this very file; then it only gets a new time, a third of the cost of writing it again."""
-        fd = open_like(path, mode, output.size)
-        if fd < 0:
-            return False
-        try:
-            if not _for_all(_holds, fd, _with_offsets((chunk, _NOTHING) for chunk in output.chunks), output.size):
-                return False
-            os.utime(fd)
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-        return True
-
-    def _write_chunks(self, role: str, fd: int) -> None:
-        _for_all(_restore, fd, _with_offsets(self._chunks(role)), self._place(role)[0].size)
 
     def _place(self, role: str) -> tuple[StoredOutput, int]:
         place = self._places.get(role)
@@ -254,6 +237,22 @@ def _with_offsets(chunks: Iterable[tuple[Chunk, memoryview]]) -> list[_Place]:
         places.append((offset, chunk, view))
         offset += chunk.size
     return places
+
+
+def _is_there(output: StoredOutput, target: OutputFile) -> bool:
+    """Whether the target is this very file; then it only gets a new time, a third of the cost of writing it again."""
+    fd = target.open_if_like(output.size)
+    if fd < 0:
+        return False
+    try:
+        if not _for_all(_holds, fd, _with_offsets((chunk, _NOTHING) for chunk in output.chunks), output.size):
+            return False
+        os.utime(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _restore(fd: int, place: _Place) -> bool:

@@ -25,27 +25,14 @@ _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PRIVATE = 0o600
 _PREFIX = ".sccache-"
+_NOT_FOR_OUTPUT = ("/dev/", "/proc/")
+_BUT_FOR_OUTPUT = "/dev/shm/"  # noqa: S108  # a memory file system that people build in
 
 
 def write_file(path: str, mode: int, data: bytes | memoryview) -> None:
     """Make `path` a file with `data` and exactly `mode`; OSError if that fails, and then no partial file."""
     with OutputFile(path, mode) as output:
         output.write(data)
-
-
-def open_like(path: str, mode: int, size_bytes: int) -> int:
-    """A descriptor of the file at `path` if it could be mistaken for ours but for its content, else -1.
-
-    That is a regular file of ours with this mode and size and no other name.  If its content is the wanted one as well,
-    a new time makes it the output, and nothing need be written.
-    """
-    try:
-        found = os.lstat(path)
-        if found.st_size != size_bytes or found.st_mode != stat.S_IFREG | mode or found.st_nlink != 1 or found.st_uid != os.geteuid():
-            return -1
-        return os.open(path, _READ)
-    except OSError:
-        return -1
 
 
 def create_temporary(prefix: str) -> tuple[int, str]:
@@ -82,22 +69,46 @@ class OutputFile:
     """
 
     def __init__(self, path: str, mode: int) -> None:
+        """Looks at what is at `path`: OSError if a file cannot be put there."""
         self.fd = -1
         self._path = path
         self._mode = mode
         self._temporary = ""
-        self._replaces = False
+        if path.startswith(_NOT_FOR_OUTPUT) and path != os.devnull and not path.startswith(_BUT_FOR_OUTPUT):
+            raise OSError(errno.EINVAL, "not a place for an output file", path)  # /dev/stdout would be the daemon's own
+        self._found: os.stat_result | None = None
+        with contextlib.suppress(FileNotFoundError):
+            self._found = os.lstat(path)
+
+    def open_if_like(self, size_bytes: int) -> int:
+        """A descriptor of the file that is there, if it could be mistaken for ours but for its content, else -1.
+
+        That is a regular file of ours with this mode and size and no other name.  If its content is the wanted one as
+        well, a new time makes it the output, and nothing need be written.
+        """
+        found = self._found
+        if (
+            found is None
+            or found.st_size != size_bytes
+            or found.st_mode != stat.S_IFREG | self._mode
+            or found.st_nlink != 1
+            or found.st_uid != os.geteuid()
+        ):
+            return -1
+        try:
+            return os.open(self._path, _READ)
+        except OSError:
+            return -1
 
     def __enter__(self) -> Self:
-        kind = _target_kind(self._path)
-        if kind is None:
-            return self
-        self._replaces = kind != 0
-        directory, slash, _ = self._path.rpartition("/")
+        if self._found is not None and not _is_replaceable(self._found):
+            if _is_null_device(self._found):
+                return self
+            raise OSError(errno.EINVAL, "neither a regular file nor a symlink", self._path)
         try:
-            self.fd, self._temporary = create_temporary(f"{directory}{slash}{_PREFIX}")
+            self.fd, self._temporary = create_temporary(self._path[: self._path.rfind("/") + 1] + _PREFIX)
         except OSError as e:
-            if e.errno not in _NO_NEW_FILE or not self._replaces:
+            if e.errno not in _NO_NEW_FILE or self._found is None:
                 raise
             self.fd = _open_in_place(self._path)
         return self
@@ -128,26 +139,18 @@ class OutputFile:
                     os.unlink(self._temporary)
 
     def _put_in_place(self) -> None:
-        if self._replaces:
+        if self._found is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
         os.rename(self._temporary, self._path)
 
 
-def _target_kind(path: str) -> int | None:
-    """The file type at `path` (S_IFREG, S_IFLNK), 0 where there is none; None for the null device, OSError for others."""
-    if path.startswith(("/dev/", "/proc/")) and path != os.devnull:
-        raise OSError(errno.EINVAL, "not a place for an output file", path)  # /dev/stdout would be the daemon's own
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    kind = stat.S_IFMT(found.st_mode)
-    if kind in (stat.S_IFREG, stat.S_IFLNK):
-        return kind
-    if kind == stat.S_IFCHR and found.st_rdev == os.stat(os.devnull).st_rdev:
-        return None
-    raise OSError(errno.EINVAL, "neither a regular file nor a symlink", path)
+def _is_replaceable(found: os.stat_result) -> bool:
+    return stat.S_IFMT(found.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
+
+
+def _is_null_device(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat(os.devnull).st_rdev
 
 
 def _open_in_place(path: str) -> int:

@@ -95,7 +95,7 @@ def test_the_null_device_swallows(tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
-@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/full"])
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/full", "/dev/new"])
 def test_devices_are_refused(path: str) -> None:
     """The daemon's stdout is not the caller's; the caller must run the compiler itself."""
     with pytest.raises(OSError, match=r"not a place|neither"):
@@ -167,3 +167,23 @@ def test_names_left_by_killed_processes_are_skipped(tmp_path: Path) -> None:
     fd, path = create_temporary(f"{tmp_path}/t-")
     os.close(fd)
     assert int(path.rpartition("-")[2], 16) >= number + 4
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm to write to")
+def test_memory_file_systems_are_places_for_output() -> None:
+    """People build in /dev/shm."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        write_file(f"{folder}/a.o", 0o644, b"x")
+        assert os.listdir(folder) == ["a.o"]
+
+
+def test_a_name_without_a_directory_is_in_the_current_one(tmp_path: Path) -> None:
+    """Relative names work, and their temporary files are beside them."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        write_file("a.o", 0o644, b"x")
+        write_file("-o", 0o644, b"x")
+    finally:
+        os.chdir(before)
+    assert sorted(os.listdir(tmp_path)) == ["-o", "a.o"]
