@@ -29,8 +29,7 @@ TIMED_OUT = f"Timed out waiting for server startup. Maybe the remote service is 
 class Context:
     """What every command is given."""
 
-    def __init__(self, words: Sequence[str], env: Mapping[str, str], config: Config) -> None:
-        self.words = words
+    def __init__(self, env: Mapping[str, str], config: Config) -> None:
         self.env = env
         self.config = config
         self.address = address.from_env(env)
@@ -62,7 +61,7 @@ def _main(words: Sequence[str], env: Mapping[str, str]) -> int:
         if not isinstance(invocation, Nothing):
             sys.stdout.write("sccache: `SCCACHE_START_SERVER=1` can't be used with other commands\n")
             return EXIT_PARSE
-        return _guarded(_be_the_daemon, words, env)
+        return _guarded(_be_the_daemon, env)
     match invocation:
         case Nothing():
             sys.stderr.write(usage_error(MISSING))
@@ -71,12 +70,12 @@ def _main(words: Sequence[str], env: Mapping[str, str]) -> int:
             sys.stderr.write(usage_error(message))
             return EXIT_ERROR
         case Invocation():
-            return _guarded(lambda context: _run(invocation, context), words, env, invocation.command)
+            return _guarded(lambda context: _run(invocation, context), env, invocation.command)
         case never:
             assert_never(never)
 
 
-def _guarded(command: Callable[[Context], int], words: Sequence[str], env: Mapping[str, str], which: Command | None = None) -> int:
+def _guarded(command: Callable[[Context], int], env: Mapping[str, str], which: Command | None = None) -> int:
     """Settings come first: a broken one makes every command fail.  Errors end in one sentence each."""
     if which is Command.HELP:
         sys.stdout.write(help_text())
@@ -88,7 +87,7 @@ def _guarded(command: Callable[[Context], int], words: Sequence[str], env: Mappi
         config = load(env)
         for warning in config.warnings if which is not Command.COMPILE else ():
             sys.stderr.write(f"sccache: warning: {warning}\n")
-        return command(Context(words, env, config))
+        return command(Context(env, config))
     except SccacheError as e:
         sys.stderr.write(_error_text(e))
         return e.exit_code
@@ -196,7 +195,7 @@ def _start_server(_: Invocation, context: Context) -> int:
 def _start_by_user(context: Context) -> int:
     from sccache.daemon import lifetime
 
-    _run_anew_without_preloads(context)
+    _run_anew_without_preloads(context.env)
     sys.stdout.write("sccache: Starting the server...\n")
     sys.stdout.flush()
     match lifetime.start_daemon(context.config, context.env, lifetime.Origin.USER):
@@ -220,7 +219,7 @@ def _start_for_compile(_: Invocation, context: Context) -> int:
 def _start_in_passing(context: Context) -> int:
     from sccache.daemon import lifetime
 
-    _run_anew_without_preloads(context)
+    _run_anew_without_preloads(context.env)
     match lifetime.start_daemon(context.config, context.env, lifetime.Origin.COMPILE):
         case lifetime.Ready() | lifetime.InUse():  # another launcher was faster
             return EXIT_OK
@@ -232,14 +231,14 @@ def _start_in_passing(context: Context) -> int:
             assert_never(never)
 
 
-def _run_anew_without_preloads(context: Context) -> None:
+def _run_anew_without_preloads(env: Mapping[str, str]) -> None:
     """A library that was loaded into this process would go on living in the daemon that it forks."""
     from sccache.daemon import lifetime
 
-    clean = lifetime.without_preloads(context.env)
+    clean = lifetime.without_preloads(env)
     if clean is not None:
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, "-m", "sccache.cli", *context.words], clean)
+        os.execve(sys.executable, sys.orig_argv, clean)
 
 
 def _be_the_daemon(context: Context) -> int:
