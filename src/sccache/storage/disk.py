@@ -115,12 +115,12 @@ class DiskStorage:
 
     def used_bytes(self) -> int | None:
         """What the cache holds; None while that is not known."""
+        if not os.path.isdir(self._root):
+            return None
         try:
-            ledger = self._opened() if os.path.isdir(self._root) else None
+            ledger = self._opened()
         except OSError:
-            return None
-        if ledger is None:
-            return None
+            return _peek(self._root)
         if not self._read_only and ledger.uncounted():
             self._keeper.wake()
         return ledger.total_bytes()
@@ -228,6 +228,16 @@ class DiskStorage:
             return ledger
         self._forget(ledger)
         return self._opened()
+
+
+def _peek(root: str) -> int | None:
+    """What the ledger says where we may only read it."""
+    try:
+        ledger = Ledger(root, read_only=True)
+    except OSError:
+        return None
+    with contextlib.closing(ledger):
+        return ledger.total_bytes()
 
 
 def _without_rest() -> bool:

@@ -26,7 +26,8 @@ REST_S = 0.002
 VERIFY_EVERY_S = 60.0
 """A slot in use is counted again so often: the whole directory in four hours, against crashes and other people's rm."""
 TIDY_EVERY_S = 3600.0
-RETRY_EVICTION_S = 30.0
+RETRY_S = 30.0
+"""After something failed: a read-only or broken disk is not asked every second."""
 LOW_WATER = 0.9
 """Eviction goes down to this part of the size, so that it runs once for each tenth of the cache that is written."""
 _LOG = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Keeper:
                 self.work(self._rest)
             except (OSError, StorageError) as e:
                 _LOG.warning("housekeeping of %s: %s", self._root, e)
+                self._stop.wait(RETRY_S)
 
     def _refresh_used(self) -> None:
         while self._used:
@@ -141,7 +143,7 @@ class Keeper:
             eviction.run(int(limit * LOW_WATER))
             _LOG.info("evicted %d bytes from %s", eviction.freed_bytes, self._root)
             if eviction.failed:
-                self._evict_after_s = time.monotonic() + RETRY_EVICTION_S
+                self._evict_after_s = time.monotonic() + RETRY_S
         finally:
             os.close(lock)
 

@@ -76,9 +76,7 @@ class OutputFile:
         self._temporary = ""
         if path.startswith(_NOT_FOR_OUTPUT) and path != os.devnull and not path.startswith(_BUT_FOR_OUTPUT):
             raise OSError(errno.EINVAL, "not a place for an output file", path)  # /dev/stdout would be the daemon's own
-        self._found: os.stat_result | None = None
-        with contextlib.suppress(FileNotFoundError):
-            self._found = os.lstat(path)
+        self._found = _lstat(path)
 
     def open_if_like(self, size_bytes: int) -> int:
         """A descriptor of the file that is there, if it could be mistaken for ours but for its content, else -1.
@@ -143,6 +141,13 @@ class OutputFile:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
         os.rename(self._temporary, self._path)
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
 
 
 def _is_replaceable(found: os.stat_result) -> bool:
