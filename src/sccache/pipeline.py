@@ -12,29 +12,25 @@ import time
 from typing import assert_never
 
 from sccache.compilers import c_family
-from sccache.config.schema import Config
-from sccache.hashing.files import FileMemory
 from sccache.model import CannotCache, CompileRequest, NotCompilation, ParsedArguments
 from sccache.stages import job as job_stage
 from sccache.stages import lookup, recipes, results
+from sccache.stages.bench import Bench
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
 from sccache.stages.job import Job
 from sccache.stages.toolchains import Driver, Toolchains
-from sccache.stats import Stats
-from sccache.storage.disk import DiskStorage
 
 
 class Pipeline:
     """Compiles for one configuration; the daemon keeps one for each that its clients use."""
 
-    def __init__(self, config: Config, files: FileMemory, storage: DiskStorage, stats: Stats, scratch: recipes.Scratch) -> None:
-        self.config = config
-        self.storage = storage
-        self._files = files
-        self._stats = stats
+    def __init__(self, bench: Bench, scratch: recipes.Scratch) -> None:
+        self._bench = bench
+        self._files = bench.files
+        self._stats = bench.stats
         self._scratch = scratch
-        self._toolchains = Toolchains(files, storage, scratch.probe_source())
-        self.hot = lookup.HotRequests(files, storage, stats)
+        self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source())
+        self.hot = lookup.HotRequests(bench.files, bench.storage, bench.stats)
 
     async def compile(self, request: CompileRequest, hands: Hands, store: results.StoreSoon) -> Answer:
         """Answer one request; what is to be kept is handed to `store`, to be done after the answer."""
@@ -69,7 +65,7 @@ class Pipeline:
             return await self._run_uncached(request, driver, parsed, hands, counted_as="non_cacheable_compilations")
         if "SCCACHE_RECACHE" in request.env:
             return await self._miss(job, hands, store, "forced recache", None)
-        found = lookup.direct(job, self._files, self.storage)
+        found = lookup.direct(job, self._files, self._bench.storage)
         match found:
             case lookup.Hit():
                 answer = await self._hit(job, found, direct=True)
@@ -83,26 +79,26 @@ class Pipeline:
         toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
         if toolchain is None:
             return None
-        return job_stage.make(request, parsed, driver, toolchain, self.config, self._files)
+        return job_stage.make(request, parsed, driver, toolchain, self._bench.config, self._files)
 
     async def _without_manifest(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str) -> Answer:
-        if self.config.depend_mode and recipes.can_depend(job):
+        if self._bench.config.depend_mode and recipes.can_depend(job):
             return await self._miss(job, hands, store, reason, None)
         text = await recipes.preprocess(job, hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why
             return await self._miss(job, hands, store, reason, None)
-        found = lookup.by_text(job, text, self.storage)
+        found = lookup.by_text(job, text, self._bench.storage)
         if isinstance(found, lookup.Hit):
             answer = await self._hit(job, found, direct=False)
             if answer is not None:
-                store(results.remember(job, text, found.key, self._files, self.storage))
+                store(results.remember(job, text, found.key, self._bench))
                 return answer
             reason = "damaged entry"
         return await self._miss(job, hands, store, reason, text)
 
     async def _hit(self, job: Job, hit: lookup.Hit, *, direct: bool) -> Finish | None:
         start = time.monotonic_ns()
-        finish = await lookup.restore(job, hit, self.storage)
+        finish = await lookup.restore(job, hit, self._bench.storage)
         if finish is not None:
             language, advanced = job.statistics_names()
             self._stats.hit(language, advanced, time.monotonic_ns() - start, direct=direct)
@@ -129,7 +125,7 @@ class Pipeline:
             if reason == "forced recache":
                 self._stats.count("forced_recaches")
             self._stats.miss(language, advanced, ran.duration_ns, reason)
-            store(results.keep(kept, self.storage, self._files, self._stats, self.config))
+            store(results.keep(kept, self._bench))
         return Replay()
 
     async def _run_uncached(

@@ -20,8 +20,11 @@ from sccache.daemon import state
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest
 from sccache.pipeline import Pipeline
+from sccache.preprocessor_cache.absent import Listings
+from sccache.preprocessor_cache.includes import IncludeMemory
 from sccache.protocol import control
 from sccache.protocol.address import Address
+from sccache.stages.bench import Bench, Memories
 from sccache.stages.hands import Answer, Finish, Hands
 from sccache.stages.recipes import Scratch
 from sccache.stats import ServerInfo, Stats
@@ -44,8 +47,8 @@ class Workshop:
         self._files_path = state.files_path(config)
         self.stats = Stats.load(self._stats_path)
         self._saved = self.stats.to_json()
-        self._files = FileMemory()
-        self._files.load(self._files_path)
+        self._memories = Memories(FileMemory(), IncludeMemory(), Listings())
+        self._memories.files.load(self._files_path)
         _remove_leftovers(address.runtime_dir)
         self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)
         self._scratch = Scratch(self._scratch_directory)
@@ -77,7 +80,7 @@ class Workshop:
         known = self._pipelines.get(id(config))
         if known is not None and known[0] is config:
             return known[1]
-        made = Pipeline(config, self._files, self._storage(config), self.stats, self._scratch)
+        made = Pipeline(Bench(config, self._storage(config), self.stats, self._memories), self._scratch)
         self._pipelines[id(config)] = (config, made)
         self._current = config
         return made
@@ -157,7 +160,7 @@ class Workshop:
 
     def _save_files(self) -> None:
         try:
-            self._files.save(self._files_path)
+            self._memories.files.save(self._files_path)
         except OSError as e:
             log.warning("the memory of files cannot be saved: %s", e)
 

@@ -13,7 +13,8 @@ from sccache.compilers import depfiles
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import FileFacts
-from sccache.preprocessor_cache.absent import SearchDirs, absent_names
+from sccache.preprocessor_cache.absent import Compile, LookedFor, SearchPath, looked_for
+from sccache.stages.bench import Memories
 from sccache.stages.job import Job
 
 TIME_MACROS = 7  # FileFacts.time_macros: __TIME__ | __DATE__ | __TIMESTAMP__
@@ -90,10 +91,26 @@ def _precompiled(path: str, suffixes: tuple[str, ...]) -> list[str]:
     return found
 
 
-def absences(job: Job, inputs: Inputs, files: FileMemory) -> dict[str, list[str]] | None:
-    """Directory → names whose appearance would change this compile; None when that cannot be told."""
-    search = SearchDirs(
-        quote=tuple(job.path(name) for name in job.toolchain.quote),
-        bracket=tuple(job.path(name) for name in job.toolchain.bracket),
+def surroundings(job: Job, inputs: Inputs, memories: Memories, started_ns: int) -> LookedFor | None:
+    """What else must stay as it is for this compile to read the same again; None when that cannot be told."""
+    asked = []
+    for path, facts in inputs.facts.items():
+        names = memories.includes.includes(path, facts.digest)
+        if names is None:
+            return None
+        asked.append((path, names))
+    gcc = job.driver.family == "gcc"
+    compiled = Compile(
+        cwd=job.request.cwd,
+        search=SearchPath(
+            quote=job.toolchain.quote,
+            # A missing directory may have any rank: all names must stay absent from it.
+            bracket=(*job.toolchain.missing, *job.toolchain.bracket),
+        ),
+        inputs=asked,
+        forced=job.parsed.forced_includes,
+        precompiled=PRECOMPILED[job.driver.family],
+        source_may_use_precompiled=gcc,
+        started_ns=started_ns,
     )
-    return absent_names(tuple(inputs.facts), search, job.request.cwd, files, job.driver.family)
+    return looked_for(compiled, memories.listings)

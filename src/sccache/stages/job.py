@@ -102,10 +102,13 @@ class Job(Struct, frozen=True):
             key.add(self.roots.path(path), content)
         return key.key()
 
+    def checkout(self) -> bytes:
+        """Digest of the directories that results may name."""
+        return bytes.fromhex(KeyBuilder("checkout").add("roots", self.roots.home).add("directory", self.request.cwd).key())
+
     def bound_key(self, key: str) -> str:
         """The key under which a result is kept that names this very checkout."""
-        bound = KeyBuilder("bound").add("key", key).add("roots", self.roots.roots)
-        return bound.add("directory", self.request.cwd).key()
+        return KeyBuilder("bound").add("key", key).add("checkout", self.checkout()).key()
 
     def _common(self, kind: str) -> KeyBuilder:
         key = KeyBuilder(kind)

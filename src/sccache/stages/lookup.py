@@ -13,7 +13,7 @@ from msgspec import Struct
 from sccache.entry import Entry, open_entry
 from sccache.errors import DamagedError, SccacheError
 from sccache.hashing.files import FileMemory, Watch
-from sccache.preprocessor_cache import manifest
+from sccache.preprocessor_cache import manifest, manifest_format
 from sccache.stages import outputs
 from sccache.stages.hands import Finish
 from sccache.stages.job import Job
@@ -31,8 +31,8 @@ class Hit(Struct, frozen=True):
     key: str
     entry: Entry
     size_bytes: int
-    watch: Watch | None
-    """What must hold for this to be true again; None when found by text."""
+    watches: tuple[Watch, ...]
+    """What must hold for this to be true again; empty when found by text."""
 
 
 class Miss(Struct, frozen=True):
@@ -56,28 +56,36 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
     if blob is None:
         return Miss("never seen")
     try:
-        known = manifest.decode(blob, job.roots)
+        known = manifest_format.decode(blob, job.roots.home)
     except DamagedError:
         storage.drop(key, Kind.MANIFEST)
         return Miss("damaged manifest")
-    found = manifest.lookup(known, files, job.preprocessor, job.watched(), job.watched_absences())
-    if found is None:
+    match = manifest.lookup(
+        known,
+        files,
+        bound_to=job.checkout(),
+        stat_matches=job.preprocessor.file_stat_matches,
+        use_ctime=job.preprocessor.use_ctime_for_stat,
+    )
+    if match is None:
         return Miss("an input changed")
-    variant, watch = found
-    hit = _load(job, job.bound_key(variant.result_key) if variant.bound else variant.result_key, storage, watch)
+    around = files.watch(job.watched(), job.watched_absences())
+    if around is None:
+        return Miss("a tool changed")
+    hit = _load(job, match.variant.result_key, storage, (match.watch, around))
     return hit or Miss("entry gone")
 
 
 def by_text(job: Job, text: Preprocessed, storage: DiskStorage) -> Hit | None:
     """Find a result by the preprocessed text."""
     key = job.text_key(text.text, text.also)
-    hit = _load(job, key, storage, None)
+    hit = _load(job, key, storage, ())
     if hit is None and job.roots.roots:
-        hit = _load(job, job.bound_key(key), storage, None)
+        hit = _load(job, job.bound_key(key), storage, ())
     return hit
 
 
-def _load(job: Job, key: str, storage: DiskStorage, watch: Watch | None) -> Hit | None:
+def _load(job: Job, key: str, storage: DiskStorage, watches: tuple[Watch, ...]) -> Hit | None:
     blob = storage.get_nowait(key, Kind.ENTRY)
     if blob is None:
         return None
@@ -88,7 +96,7 @@ def _load(job: Job, key: str, storage: DiskStorage, watch: Watch | None) -> Hit 
         return None
     if entry.diagnostics_for(job.context) is None or not outputs.can_restore(job, entry):
         return None
-    return Hit(key, entry, len(blob), watch)
+    return Hit(key, entry, len(blob), watches)
 
 
 async def restore(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
@@ -116,7 +124,7 @@ def restore_nowait(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
 class _Hot(Struct, frozen=True):
     job: Job
     key: str
-    watch: Watch
+    watches: tuple[Watch, ...]
     names: tuple[str, str]
 
 
@@ -131,9 +139,9 @@ class HotRequests:
 
     def remember(self, job: Job, hit: Hit) -> None:
         """Keep the way to this hit, if it can be checked by files alone."""
-        if hit.watch is None or not job.driver.transparent or hit.size_bytes > SMALL_ENTRY_BYTES:
+        if not hit.watches or not job.driver.transparent or hit.size_bytes > SMALL_ENTRY_BYTES:
             return
-        self._known[job.request.identity] = _Hot(job, hit.key, hit.watch, job.statistics_names())
+        self._known[job.request.identity] = _Hot(job, hit.key, hit.watches, job.statistics_names())
         if len(self._known) > MAX_HOT_REQUESTS:
             self._known.popitem(last=False)
 
@@ -143,14 +151,14 @@ class HotRequests:
         if hot is None:
             return None
         start = time.monotonic_ns()
-        if not self._files.holds(hot.watch):
+        if not all(self._files.holds(watch) for watch in hot.watches):
             del self._known[identity]
             return None
         blob = self._storage.get_nowait(hot.key, Kind.ENTRY)
         if blob is None:
             return None
         try:
-            hit = Hit(hot.key, open_entry(blob), len(blob), None)
+            hit = Hit(hot.key, open_entry(blob), len(blob), ())
         except DamagedError:
             self._storage.drop(hot.key, Kind.ENTRY)
             return None

@@ -7,6 +7,8 @@ Must not know: how a result is found.
 """
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -21,16 +23,18 @@ from sccache.hashing import time_macros
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import Diagnostics
-from sccache.preprocessor_cache import manifest
+from sccache.preprocessor_cache import manifest, manifest_format
 from sccache.stages import inputs as inputs_stage
 from sccache.stages import lookup, outputs
 from sccache.stages.hands import Ran
+from sccache.stages.bench import Bench
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
 from sccache.stages.outputs import Produced, Stamp
 from sccache.stages.recipes import Preprocessed, Recipe, remove
-from sccache.stats import Stats
 from sccache.storage.disk import DiskStorage, Kind
+
+log = logging.getLogger(__name__)
 
 StoreSoon = Callable[[Coroutine[Any, Any, None]], None]
 MAX_DIAGNOSTICS = 8  # contexts (terminal or not, languages) kept in one entry
@@ -103,11 +107,21 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> K
 
 
 def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...]:
-    """Files that the assembler read beside what the compiler gave it (.incbin, .include)."""
+    """Files that the assembler read beside what the compiler gave it (.incbin, .include).
+
+    Its list also has the compiler's temporary assembly, gone by now, and the base name in the `.file` directive, which
+    is an input only by chance.
+    """
     if not recipe.assembler_depfile:
         return ()
     names = inputs_stage.read_depfile(recipe.assembler_depfile) or ()
-    return tuple(name for name in names[1:] if name != job.parsed.source)
+    return tuple(name for name in names if name != job.parsed.source and not _is_by_the_way(job, name))
+
+
+def _is_by_the_way(job: Job, name: str) -> bool:
+    is_temporary = name.endswith(".s") and os.path.basename(name).startswith("cc")
+    is_named = name == os.path.basename(job.parsed.source)
+    return (is_temporary or is_named) and not os.path.exists(job.path(name))
 
 
 def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: FileMemory) -> Inputs | None:
@@ -161,31 +175,32 @@ def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], files: File
     return builder.key()
 
 
-async def keep(kept: Kept, storage: DiskStorage, files: FileMemory, stats: Stats, config: Config) -> None:
+async def keep(kept: Kept, bench: Bench) -> None:
     """Store the entry, then the manifest that leads to it."""
     try:
-        duration_ns = await asyncio.to_thread(_keep, kept, storage, files, config)
-    except StorageError:
-        stats.count("cache_write_errors")
+        duration_ns = await asyncio.to_thread(_keep, kept, bench)
+    except StorageError as e:
+        log.warning("a result was not stored: %s", e)
+        bench.stats.count("cache_write_errors")
     else:
-        stats.stored(duration_ns)
+        bench.stats.stored(duration_ns)
 
 
-def _keep(kept: Kept, storage: DiskStorage, files: FileMemory, config: Config) -> int:
+def _keep(kept: Kept, bench: Bench) -> int:
     start = time.monotonic_ns()
     job = kept.job
     key = job.bound_key(kept.key) if kept.bound else kept.key
     blob = pack(
         kept.produced.files,
-        _with_earlier(key, kept.diagnostics, storage),
+        _with_earlier(key, kept.diagnostics, bench.storage),
         depends=job.roots.portable(kept.produced.depends),
         made_by=f"{job.driver.family} {job.driver.version}",
         bound_to=b"",
-        level=_level(job, config),
+        level=_level(job, bench.config),
     )
-    storage.put_nowait(key, Kind.ENTRY, blob)
+    bench.storage.put_nowait(key, Kind.ENTRY, blob)
     if kept.timeless and lookup.is_direct(job):
-        _add_variant(job, kept.inputs, kept.key, files, storage, bound=kept.bound, start_ns=kept.start_ns)
+        _add_variant(job, kept.inputs, key, bench, bound=kept.bound, start_ns=kept.start_ns)
     return time.monotonic_ns() - start
 
 
@@ -207,42 +222,38 @@ def _with_earlier(key: str, diagnostics: Diagnostics, storage: DiskStorage) -> l
     return [diagnostics, *others][:MAX_DIAGNOSTICS]
 
 
-async def remember(job: Job, text: Preprocessed, key: str, files: FileMemory, storage: DiskStorage) -> None:
+async def remember(job: Job, text: Preprocessed, key: str, bench: Bench) -> None:
     """After a hit by text: let a manifest find it next time."""
-    if text.inputs.has(inputs_stage.TIME_MACROS) or not lookup.is_direct(job):
+    ignores_time = job.preprocessor.ignore_time_macros
+    if not lookup.is_direct(job) or (text.inputs.has(inputs_stage.TIME_MACROS) and not ignores_time):
         return
     if text.inputs.changed_since(text.start_ns):
         return
-    bound = key != job.text_key(text.text, text.also)
     plain = job.text_key(text.text, text.also)
-    try:
-        await asyncio.to_thread(
-            lambda: _add_variant(job, text.inputs, plain, files, storage, bound=bound, start_ns=text.start_ns)
-        )
-    except StorageError:
-        return
+    await asyncio.to_thread(_add_variant, job, text.inputs, key, bench, bound=key != plain, start_ns=text.start_ns)
 
 
-def _add_variant(
-    job: Job, found: Inputs, key: str, files: FileMemory, storage: DiskStorage, *, bound: bool, start_ns: int
-) -> None:
-    absent = inputs_stage.absences(job, found, files)
-    if absent is None:
+def _add_variant(job: Job, found: Inputs, key: str, bench: Bench, *, bound: bool, start_ns: int) -> None:
+    around = inputs_stage.surroundings(job, found, bench.memories, start_ns)
+    if around is None:
         return
+    inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in found.facts.items()]
+    for path in around.present:
+        facts = bench.files.facts(path)
+        if facts is None:
+            return
+        inputs.append(manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
     name = job.manifest_key()
-    blob = storage.get_nowait(name, Kind.MANIFEST)
+    blob = bench.storage.get_nowait(name, Kind.MANIFEST)
     try:
-        known = manifest.decode(blob, job.roots) if blob is not None else manifest.Manifest(())
+        known = manifest_format.decode(blob, job.roots.home) if blob is not None else manifest.Manifest(())
     except DamagedError:
         known = manifest.Manifest(())
     variant = manifest.Variant(
-        inputs=tuple(
-            manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns)
-            for path, facts in found.facts.items()
-        ),
-        absent=absent,
+        inputs=tuple(inputs),
+        absent={place: tuple(names) for place, names in around.absent.items()},
         result_key=key,
-        bound=bound,
-        created_s=start_ns // 1_000_000_000,
+        bound_to=job.checkout() if bound else b"",
+        created=start_ns // 1_000_000_000,
     )
-    storage.put_nowait(name, Kind.MANIFEST, manifest.encode(known.with_newest(variant), job.roots))
+    bench.storage.put_nowait(name, Kind.MANIFEST, manifest_format.encode(known.with_variant(variant), job.roots.home))

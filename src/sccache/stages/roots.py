@@ -19,6 +19,11 @@ class Roots:
         """Longest first, without trailing slash; empty when nothing is to be marked."""
         self._home = basedirs.root_of(source, self.roots) or basedirs.root_of(cwd, self.roots)
 
+    @property
+    def home(self) -> tuple[str, ...]:
+        """The base directory that this job's source is in, if it is in one."""
+        return (self._home,) if self._home else ()
+
     def path(self, path: str) -> str:
         """A path for a key."""
         return basedirs.mark_path(path, self.roots) if self.roots else path

@@ -51,6 +51,8 @@ class Toolchain(Struct, frozen=True):
     absent: dict[str, list[str]]
     quote: tuple[str, ...]
     bracket: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Header directories that do not exist."""
 
 
 class _DriverRecord(Struct, frozen=True):
@@ -181,7 +183,7 @@ class Toolchains:
             identity.add(os.path.basename(path), content)
         if not driver.transparent:  # a script may pass other options on than it got
             identity.add("commands", _stable(listing))
-        return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket)
+        return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket, search.missing)
 
     async def _named_files(
         self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands

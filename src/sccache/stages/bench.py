@@ -1,0 +1,35 @@
+"""What all stages work with: memories and stores that outlive one compile.
+
+Owns: nothing but the collection.  Must not know: what is done with it.
+"""
+
+from msgspec import Struct
+
+from sccache.config.schema import Config
+from sccache.hashing.files import FileMemory
+from sccache.preprocessor_cache.absent import Listings
+from sccache.preprocessor_cache.includes import IncludeMemory
+from sccache.stats import Stats
+from sccache.storage.disk import DiskStorage
+
+
+class Memories(Struct, frozen=True):
+    """What is known about files, shared by all configurations of a daemon."""
+
+    files: FileMemory
+    includes: IncludeMemory
+    listings: Listings
+
+
+class Bench(Struct, frozen=True):
+    """The surroundings of a compile under one configuration."""
+
+    config: Config
+    storage: DiskStorage
+    stats: Stats
+    memories: Memories
+
+    @property
+    def files(self) -> FileMemory:
+        """The memory of files' content."""
+        return self.memories.files
