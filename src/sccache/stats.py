@@ -189,8 +189,8 @@ class Stats(Struct):
             return cls()
 
 
-class ServerInfo(Struct):
-    """All that --show-stats shows.  Up to `basedirs` the field order is what scripts parse today."""
+class ServerInfo(Struct, omit_defaults=True):
+    """All that --show-stats shows.  Up to `basedirs` the field order is what scripts parse today; none of them may be left out."""
 
     stats: Stats
     cache_location: str
@@ -198,9 +198,9 @@ class ServerInfo(Struct):
     max_cache_size: int | None
     use_preprocessor_cache_mode: bool
     version: str
-    basedirs: list[str] = field(default_factory=list)
+    basedirs: list[str]
     notes: list[str] = field(default_factory=list)
-    """Whole sentences for the user, such as a setting that has no effect yet."""
+    """Whole sentences for the user, such as a setting that has no effect yet; not in the JSON if there are none."""
 
     def to_json(self) -> bytes:
         """Compact JSON."""
