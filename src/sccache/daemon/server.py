@@ -60,12 +60,17 @@ class Server:
         try:
             async with self.workshop:
                 await self._until_stopped()
-                for listener in listeners:
-                    loop.remove_reader(listener.fileno())
-                self._claim.release()
+                self._stop_listening()
                 await self._drain()
         finally:
-            self._claim.release()
+            self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        """Let another daemon take over; what is connected stays."""
+        for listener in (self._claim.unix, self._claim.tcp):
+            if listener is not None and listener.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+        self._claim.release()
 
     async def _until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
@@ -186,7 +191,7 @@ class Server:
 
     async def _retire(self, connection: Connection) -> None:
         log.info("a peer of another version asks for its own daemon; this one drains")
-        self._claim.release()
+        self._stop_listening()
         self._stopping.set()
         await connection.send(messages.RETIRE_FRAME)
 
@@ -207,7 +212,7 @@ class Server:
         request = control.decode_request(message.payload)
         if isinstance(request, control.Shutdown):
             answer = self.workshop.answer(request)
-            self._claim.release()
+            self._stop_listening()
             self._stopping.set()
         else:
             answer = await asyncio.to_thread(self.workshop.answer, request)

@@ -160,6 +160,7 @@ class Workshop:
 
     def _save_files(self) -> None:
         try:
+            os.makedirs(os.path.dirname(self._files_path), exist_ok=True)
             self._memories.files.save(self._files_path)
         except OSError as e:
             log.warning("the memory of files cannot be saved: %s", e)
