@@ -1,6 +1,6 @@
 """Put bytes where a compiler would have put them: complete or not at all.
 
-Owns: temporary files beside their target, renaming, modes, what to do about symlinks, devices and directories that
+Owns: temporary files, naming, modes, what to do about symlinks, devices and directories that
 cannot be written.  Must not know: what is in the files.
 
 A compiler's assembler unlinks its output before writing it, so a symlink or hard link is replaced, never written
@@ -13,6 +13,7 @@ import errno
 import itertools
 import os
 import stat
+from enum import Enum
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,11 @@ _NO_NEW_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 """The directory takes no new file, but the file itself may still be writable."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
+_WRITE_NAMELESS = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | os.O_CLOEXEC
+_NO_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
+"""File systems without O_TMPFILE: NFS, overlays of older kernels."""
+_CAN_LINK = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+_LINK_TRIES = 5  # somebody else makes the same file at the same time
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PRIVATE = 0o600
 _PREFIX = ".sccache-"
@@ -62,6 +68,17 @@ def write_all_at(fd: int, data: bytes | memoryview, offset: int) -> None:
         offset += count
 
 
+class _Place(Enum):
+    """Where the bytes go until they are complete."""
+
+    NAMELESS = 1
+    """A file without a name: nothing is left even if we are killed, and it costs no more (17 us either way)."""
+    BESIDE = 2
+    """A file under a private name, where the file system has no nameless ones."""
+    TARGET = 3
+    """The target itself, where its directory takes no new file."""
+
+
 class OutputFile:
     """A file being written: a context manager that puts it in place at its end, or leaves nothing on an error.
 
@@ -73,6 +90,7 @@ class OutputFile:
         self.fd = -1
         self._path = path
         self._mode = mode
+        self._place = _Place.NAMELESS
         self._temporary = ""
         if path.startswith(_NOT_FOR_OUTPUT) and path != os.devnull and not path.startswith(_BUT_FOR_OUTPUT):
             raise OSError(errno.EINVAL, "not a place for an output file", path)  # /dev/stdout would be the daemon's own
@@ -104,12 +122,26 @@ class OutputFile:
                 return self
             raise OSError(errno.EINVAL, "neither a regular file nor a symlink", self._path)
         try:
-            self.fd, self._temporary = create_temporary(self._path[: self._path.rfind("/") + 1] + _PREFIX)
+            self._open_beside()
         except OSError as e:
             if e.errno not in _NO_NEW_FILE or self._found is None:
                 raise
+            self._place = _Place.TARGET
             self.fd = _open_in_place(self._path)
         return self
+
+    def _open_beside(self) -> None:
+        directory = self._path[: self._path.rfind("/") + 1]
+        if _CAN_LINK:
+            try:
+                self.fd = os.open(directory or ".", _WRITE_NAMELESS, _PRIVATE)
+            except OSError as e:
+                if e.errno not in _NO_NAMELESS:
+                    raise
+            else:
+                return
+        self._place = _Place.BESIDE
+        self.fd, self._temporary = create_temporary(directory + _PREFIX)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append to it."""
@@ -119,28 +151,40 @@ class OutputFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.fd < 0:
             return
-        if not self._temporary:
-            os.close(self.fd)  # in place: the file keeps the mode it had, as when a compiler writes to it
-            return
         try:
             try:
-                if error is None:
+                if error is None and self._place is not _Place.TARGET:  # written over it keeps its mode, as a compiler does
                     os.fchmod(self.fd, self._mode)
+                if error is None and self._place is _Place.NAMELESS:
+                    self._link()
             finally:
                 os.close(self.fd)  # NFS and quotas report a full disk here
-            if error is None:
-                self._put_in_place()
+            if error is None and self._place is _Place.BESIDE:
+                self._unlink_target()
+                os.rename(self._temporary, self._path)
                 self._temporary = ""
         finally:
             if self._temporary:
                 with contextlib.suppress(OSError):  # the error that brought us here is the one to report
                     os.unlink(self._temporary)
 
-    def _put_in_place(self) -> None:
+    def _link(self) -> None:
+        """Give the nameless file its name."""
+        for _ in range(_LINK_TRIES):
+            self._unlink_target()
+            try:
+                # the directory's descriptor makes Python call linkat, which follows the link in /proc
+                os.link(f"/proc/self/fd/{self.fd}", self._path, src_dir_fd=self.fd, follow_symlinks=True)
+            except FileExistsError:
+                self._found = _lstat(self._path)
+            else:
+                return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path)
+
+    def _unlink_target(self) -> None:
         if self._found is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
-        os.rename(self._temporary, self._path)
 
 
 def _lstat(path: str) -> os.stat_result | None:

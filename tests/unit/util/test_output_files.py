@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sccache.util.output_files import create_temporary, write_file
+from sccache.util.output_files import OutputFile, _Place, create_temporary, write_file
 
 NOBODY = 65534
 
@@ -187,3 +187,44 @@ def test_a_name_without_a_directory_is_in_the_current_one(tmp_path: Path) -> Non
     finally:
         os.chdir(before)
     assert sorted(os.listdir(tmp_path)) == ["-o", "a.o"]
+
+
+class BesideOnly(OutputFile):
+    """As on a file system that has no nameless files."""
+
+    def _open_beside(self) -> None:
+        self._place = _Place.BESIDE
+        self.fd, self._temporary = create_temporary(f"{os.path.dirname(self._path)}/.sccache-")
+
+
+def test_without_nameless_files_a_private_name_is_used(tmp_path: Path) -> None:
+    """Same promises: replaced as a whole, or nothing left behind."""
+    target = tmp_path / "a.o"
+    target.write_bytes(b"old")
+    with BesideOnly(str(target), 0o640) as output:
+        output.write(b"new")
+        assert len(os.listdir(tmp_path)) == 2
+    assert (target.read_bytes(), target.stat().st_mode & 0o7777) == (b"new", 0o640)
+    with file_size_limit(10), pytest.raises(OSError, match=os.strerror(errno.EFBIG)), BesideOnly(str(target), 0o640) as output:
+        output.write(b"x" * 100)
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.o"]
+
+
+def test_a_writer_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    """While a file is being written there is nothing to see."""
+    target = tmp_path / "a.o"
+    target.write_bytes(b"old")
+    with OutputFile(str(target), 0o644) as output:
+        output.write(b"half")
+        assert target.read_bytes() == b"old"
+        assert os.listdir(tmp_path) == ["a.o"]
+
+
+def test_a_file_that_appears_meanwhile_is_replaced(tmp_path: Path) -> None:
+    """Two compiles of one object at once: the last one wins, neither fails."""
+    target = tmp_path / "a.o"
+    with OutputFile(str(target), 0o644) as late, OutputFile(str(target), 0o644) as early:
+        late.write(b"late")
+        early.write(b"early")
+    assert target.read_bytes() == b"late"
