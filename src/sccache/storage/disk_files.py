@@ -178,7 +178,8 @@ class _Ages:
         age = mtime_ns >> self._shift
         self._bytes[age] = self._bytes.get(age, 0) + size_bytes
         if len(self._bytes) > MAX_AGES:
-            self._coarsen()
+            while len(self._bytes) > MAX_AGES // 2:
+                self._coarsen()
 
     def age_freeing(self, excess: int) -> int:
         """The age A such that deleting all that is older than A is not yet enough, and A as well is."""
