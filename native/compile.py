@@ -4,26 +4,45 @@ Owns: compilers, flags, the fallbacks between them.  Must not know: hatchling, p
 """
 
 import os
+import platform
 import shlex
 import subprocess
+import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent
 COMPILE_LIMIT_S = 120
 _COMMON = ["-O2", "-Wall", "-Wextra"]
+_WITHOUT_LIBC = [
+    *("-DWITHOUT_LIBC", "-nostdlib", "-static", "-s", "-fno-builtin", "-fno-asynchronous-unwind-tables"),
+    *("-fno-stack-protector", "-U_FORTIFY_SOURCE", "-fcf-protection=none"),  # what distributions add needs libc
+]
 
 
 class CannotCompile(Exception):  # noqa: N818  # expected where there is no compiler: the build goes on without
     """No compiler made this; the message is one sentence."""
 
 
-def compile_launcher(output: Path, version_text: str) -> None:
-    """Make the launcher: static if the system can (a static program starts twice as fast), and stripped."""
+def compile_launcher(output: Path, version_text: str, *, without_libc: bool = True) -> None:
+    """Make the launcher: without libc if that works here (see launcher_x86_64.c), else static, else as the system likes it."""
     sources = [str(path) for path in sorted(NATIVE.glob("launcher*.c"))]
     common = [*_COMMON, "-std=c11", f'-DVERSION_TEXT="{version_text}"', *sources, "-o", str(output)]
-    _try_each([["-static", "-s"], ["-s"], []], common, output)
+    variants = [["-static", "-s"], ["-s"], []]
+    if without_libc and sys.platform == "linux" and platform.machine() == "x86_64":
+        variants.insert(0, _WITHOUT_LIBC)
+    _try_each(variants, common, output, _passes_exit_codes_on)
+
+
+def _passes_exit_codes_on(launcher: Path) -> bool:
+    """Run it without a daemon that could answer: a program that links may still not start."""
+    env = {"SCCACHE_SERVER_UDS": "/" + "x" * 200, "PATH": "/usr/bin:/bin"}
+    command = [str(launcher), "sh", "-c", "exit 7"]
+    try:
+        return subprocess.run(command, env=env, capture_output=True, timeout=COMPILE_LIMIT_S, check=False).returncode == 7
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def compile_module(output: Path) -> None:
@@ -33,10 +52,10 @@ def compile_module(output: Path) -> None:
         raise CannotCompile(f"there is no Python.h in {include}")
     common = [*_COMMON, "-shared", "-fPIC", "-I", include, str(NATIVE / "_native.c"), "-o", str(output)]
     mac = ["-undefined", "dynamic_lookup"]
-    _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output)
+    _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output, Path.exists)
 
 
-def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path) -> None:
+def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path, works: Callable[[Path], bool]) -> None:
     why = "there is no C compiler"
     for compiler in _compilers():
         for variant in variants:
@@ -46,7 +65,7 @@ def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: 
             except (OSError, subprocess.TimeoutExpired) as e:
                 why = f"{compiler[0]}: {e}"
                 break
-            if done.returncode == 0 and output.exists():
+            if done.returncode == 0 and output.exists() and works(output):
                 return
             why = f"{compiler[0]} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
     raise CannotCompile(why)

@@ -2,8 +2,6 @@
  * nonsense or stays silent, the compiler runs all the same: nothing of that is an error for the user. */
 #include "launcher.h"
 
-#include <ctype.h>
-
 enum outcome { LOST, RETIRED };
 
 /* What must still be done when the daemon is lost. */
@@ -14,16 +12,24 @@ static struct {
     int scratch_count;
 } so_far = {.compile = {.out = -1, .err = -1}, .last = {.out = -1, .err = -1}};
 
+/* In one write, so that lines of many launchers do not mix. */
+static void say(const char *const *parts)
+{
+    char line[8192];
+    join(line, sizeof line, parts);
+    write_all(2, line, strlen(line));
+}
+
 static void note(const char *what)
 {
     const char *log = getenv("SCCACHE_LOG");
     if (log && *log)
-        dprintf(2, "sccache: note: %s\n", what);
+        say(PARTS("sccache: note: ", what, "\n"));
 }
 
 static _Noreturn void fail(const char *what, const char *name, const char *why)
 {
-    dprintf(2, "sccache: error: %s `%s`%s%s\n", what, name, *why ? ": " : "", why);
+    say(PARTS("sccache: error: ", what, " `", name, "`", *why ? ": " : "", why, "\n"));
     _exit(EXIT_NO_COMPILER);
 }
 
@@ -187,7 +193,7 @@ static int has_stem(const char *path, const char *stem)
     if (size != strlen(stem))
         return 0;
     for (size_t i = 0; i < size; i++)
-        if (tolower((unsigned char)name[i]) != stem[i])
+        if (name[i] != stem[i] && (name[i] < 'A' || name[i] > 'Z' || name[i] + 32 != stem[i]))
             return 0;
     return 1;
 }

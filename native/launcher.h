@@ -6,6 +6,7 @@
  * launcher_start.c    starting a daemon, once for many launchers
  * launcher_run.c      the compiler as our child: streams, signals, its result
  * launcher_find.c     programs: the compiler on PATH, the Python beside us
+ * launcher_x86_64.c   in place of libc, on Linux, for a start in a tenth of the time
  */
 #ifndef LAUNCHER_H
 #define LAUNCHER_H
@@ -16,7 +17,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -97,6 +97,9 @@ int run_child(struct connection *c, int flags, const char *path, char **argv, ch
 char **changed_environment(char **changes);
 
 /* launcher_find.c */
+int number_in(const char *text);
+#define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
+char *join(char *to, size_t room, const char *const *parts);
 const char *own_path(void);
 const char *find_program(const char *name);
 int execute(const char *path, char **argv, char **envp);

@@ -9,11 +9,8 @@ enum { DEFAULT_PORT = 4226 };
 
 static int parse_port(const char *text)
 {
-    size_t digits = text ? strspn(text, "0123456789") : 0;
-    if (!digits || digits > 5 || text[digits])
-        return DEFAULT_PORT;
-    int port = atoi(text);
-    return port > 0 && port < 1 << 16 ? port : DEFAULT_PORT;
+    int port = number_in(text);
+    return port > 0 && port < 1 << 16 && strlen(text) <= 5 ? port : DEFAULT_PORT;
 }
 
 static int hex_digit(char c)
@@ -60,6 +57,15 @@ static uint64_t fnv1a(const char *data, size_t size)
     return value;
 }
 
+/* Digits of `value`, at least `width` of them. */
+static const char *digits_of(uint64_t value, unsigned base, int width, char *end)
+{
+    *--end = 0;
+    for (; value || width > 0; value /= base, width--)
+        *--end = "0123456789abcdef"[value % base];
+    return end;
+}
+
 const struct address *our_address(void)
 {
     static struct address a;
@@ -67,7 +73,8 @@ const struct address *our_address(void)
         return &a;
     const char *uds = getenv("SCCACHE_SERVER_UDS");
     int port = parse_port(getenv("SCCACHE_SERVER_PORT"));
-    snprintf(a.runtime_dir, sizeof a.runtime_dir, "/tmp/sccache-%lu", (unsigned long)getuid());
+    char digits[24], *end = digits + sizeof digits;
+    join(a.runtime_dir, sizeof a.runtime_dir, PARTS("/tmp/sccache-", digits_of(getuid(), 10, 1, end)));
     if (uds && strncmp(uds, "\\x00", 4) == 0) {
         a.socket_size = unescape(uds + 4, a.socket_name, sizeof a.socket_name);
     } else if (uds && *uds) {
@@ -81,11 +88,11 @@ const struct address *our_address(void)
         a.socket_size = 0; /* no such socket can exist */
     } else if (a.socket_size) {
         uint64_t name = fnv1a(a.socket_name, a.socket_size);
-        snprintf(a.base, sizeof a.base, "%s/uds-%016llx", a.runtime_dir, (unsigned long long)name);
+        join(a.base, sizeof a.base, PARTS(a.runtime_dir, "/uds-", digits_of(name, 16, 16, end)));
     } else {
         a.in_runtime_dir = 1;
-        snprintf(a.base, sizeof a.base, "%s/%d", a.runtime_dir, port);
-        a.socket_size = (size_t)snprintf(a.socket_name, sizeof a.socket_name, "%s/%d.sock", a.runtime_dir, port);
+        join(a.base, sizeof a.base, PARTS(a.runtime_dir, "/", digits_of((uint64_t)port, 10, 1, end)));
+        a.socket_size = strlen(join(a.socket_name, sizeof a.socket_name, PARTS(a.base, ".sock")));
     }
     return &a;
 }

@@ -6,6 +6,26 @@
 #include <mach-o/dyld.h>
 #endif
 
+/* Write the parts, ended by NULL, one after another; cut where the room ends. */
+char *join(char *to, size_t room, const char *const *parts)
+{
+    char *at = to;
+    for (; *parts; parts++)
+        for (const char *c = *parts; *c && at < to + room - 1; c++)
+            *at++ = *c;
+    *at = 0;
+    return to;
+}
+
+/* A number in decimal digits and nothing else; 0 if it is none or large. */
+int number_in(const char *text)
+{
+    int value = 0;
+    for (; text && *text >= '0' && *text <= '9' && value < 100000000; text++)
+        value = value * 10 + (*text - '0');
+    return text && !*text ? value : 0;
+}
+
 const char *own_path(void)
 {
     static char path[PATH_MAX];

@@ -13,7 +13,7 @@ enum { START_MS = 30000, LOCK_MS = 35000, POLL_MS = 10, FAILED_COUNTS_S = 10 };
 
 static void path_beside(char *path, size_t size, const char *suffix)
 {
-    snprintf(path, size, "%s%s", our_address()->base, suffix);
+    join(path, size, PARTS(our_address()->base, suffix));
 }
 
 static void pause_ms(int ms)

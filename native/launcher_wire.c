@@ -9,8 +9,7 @@ enum { SILENT_AFTER_MS = 15000, COMPILE_HEADER = 41, RAN_HEADER = 17, BUFFER = 6
 
 int deadline_ms(void)
 {
-    const char *text = getenv("SCCACHE_LAUNCHER_DEADLINE_MS");
-    int ms = text ? atoi(text) : 0;
+    int ms = number_in(getenv("SCCACHE_LAUNCHER_DEADLINE_MS"));
     return ms > 0 ? ms : SILENT_AFTER_MS;
 }
 

@@ -195,15 +195,16 @@ class Launcher:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directories `c` and `python`, each with an installed launcher."""
+    """Directories `c` (without libc where that works), `c-libc` and `python`, each with an installed launcher."""
     base = tmp_path_factory.mktemp("installed")
     spec = importlib.util.spec_from_file_location("native_compile", ROOT / "native" / "compile.py")
     assert spec is not None
     assert spec.loader is not None
     native = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(native)
-    (base / "c").mkdir()
-    native.compile_launcher(base / "c" / "sccache", VERSION_TEXT.decode())
+    for name, without_libc in (("c", True), ("c-libc", False)):
+        (base / name).mkdir()
+        native.compile_launcher(base / name / "sccache", VERSION_TEXT.decode(), without_libc=without_libc)
     (base / "python").mkdir()
     (base / "python" / "sccache").write_text(
         f"#!{sys.executable}\nimport sys\nsys.path[0] = {str(ROOT / 'src')!r}\nfrom sccache.launcher import main\nmain()\n"
@@ -212,9 +213,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-@pytest.fixture(params=["c", "python"])
+@pytest.fixture(params=["c", "c-libc", "python"])
 def launcher(request: pytest.FixtureRequest, installed: Path) -> Iterator[Launcher]:
-    """One of the two launchers in a short-named directory of its own (a socket's path has at most 107 bytes)."""
+    """One of the launchers in a short-named directory of its own (a socket's path has at most 107 bytes)."""
     with tempfile.TemporaryDirectory(prefix="scl-") as tmp:
         bin_dir = Path(tmp, "bin")
         bin_dir.mkdir()
