@@ -35,6 +35,8 @@ class Role(Enum):
     """Names a header that is included first."""
     SEARCH = auto()
     """Changes only where headers are searched."""
+    WARNS_OF_SEARCH = auto()
+    """Diagnostics depend on the search directories themselves."""
     TARGET = auto()
     """Changes code generation and perhaps header directories or the programs run."""
     CPU = auto()

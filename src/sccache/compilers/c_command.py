@@ -52,6 +52,7 @@ class Command:
         x_words = () if self.x == "none" else ("-x", self.x)
         records_command = Role.RECORDS_COMMAND in seen
         whole = self.argv[1:] if records_command else ()
+        result_key = gathered.key if Role.WARNS_OF_SEARCH in seen else gathered.result_key
         return ParsedArguments(
             language=language,
             plusplus=self.plusplus,
@@ -60,7 +61,7 @@ class Command:
             outputs=outputs,
             depfile=self._depfile(language),
             key_args=(*gathered.key, *x_words, *whole),
-            result_key_args=(*gathered.result_key, *x_words, *whole),
+            result_key_args=(*result_key, *x_words, *whole),
             preprocess_args=(*gathered.preprocess, *x_words),
             compile_args=self.argv[1:],
             input_files=tuple(dict.fromkeys(gathered.input_files)),

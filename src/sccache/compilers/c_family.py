@@ -33,6 +33,8 @@ _ENVIRONMENT_WRITES = (
     "CC_PRINT_HEADERS",
     "CC_LOG_DIAGNOSTICS",
     "CC_PRINT_PROC_STAT",
+    "CC_PRINT_INTERNAL_STAT",
+    "GCC_COMPARE_DEBUG",
 )
 """Variables that make a driver write further files or change its command line."""
 

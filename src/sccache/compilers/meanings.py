@@ -14,8 +14,9 @@ WP_DEPENDENCIES = {"-MD": Role.DEP_ALL, "-MMD": Role.DEP_USER}
 
 _COLOURS = {"": Colour.ALWAYS, "always": Colour.ALWAYS, "never": Colour.NEVER}
 _SECTION_KINDS = frozenset(("all", "labels", "none"))
-_BACKEND_WRITES = ("time", "dump", "output", "file", "dot-", "view-", "stats", "path", "-o")
-_FILE_ROLES = {"-aux-info": "aux-info", "--serialize-diagnostics": "dia", "-serialize-diagnostics": "dia"}
+_BACKEND_HARD = ("-time-passes", "-time-trace", "-stats", "-track-memory", "dump", "output", "file", "-dot-", "-view-", "-load", "-path=")
+"""Parts of LLVM option names that write or read files, or print times and addresses."""
+_FILE_ROLES = {"-aux-info": "aux-info", "-aux-info=": "aux-info", "--serialize-diagnostics": "dia", "-serialize-diagnostics": "dia"}
 
 
 def _too_hard(gathered: Gathered, argument: Argument) -> None:
@@ -91,11 +92,12 @@ def _output_file(gathered: Gathered, argument: Argument) -> None:
 
 
 def _opt_info(gathered: Gathered, argument: Argument) -> None:
-    _, equals, path = argument.value.partition("=")
-    if path:
-        gathered.output_files.append(("opt-info", path))
-    elif equals:
-        gathered.refuse("-fopt-info")
+    path = argument.value.partition("=")[2]
+    if path in ("", "stderr", "stdout"):
+        return
+    if any(role == "opt-info" for role, _ in gathered.output_files):
+        gathered.refuse("-fopt-info", "two files")
+    gathered.output_files.append(("opt-info", path))
 
 
 def _search(gathered: Gathered, argument: Argument) -> None:
@@ -110,7 +112,7 @@ def _arch(gathered: Gathered, argument: Argument) -> None:
 
 
 def _backend(gathered: Gathered, argument: Argument) -> None:
-    if any(part in argument.value for part in _BACKEND_WRITES):
+    if any(part in argument.value for part in _BACKEND_HARD):
         gathered.refuse("-mllvm", argument.value)
 
 

@@ -155,7 +155,24 @@ def test_a_command_line_means_what_the_compiler_makes_of_it(family: str, case: C
     if case.runs and isinstance(parsed, ParsedArguments):
         if major_version(family) < max(case.needs, 1):
             pytest.skip(f"{family} {case.needs or 'of any version'} is not installed")
+        run_preprocessor(family, case, parsed, tmp_path)
         run_and_compare(family, case, args, parsed, tmp_path)
+
+
+def run_preprocessor(family: str, case: Case, parsed: ParsedArguments, root: Path) -> None:
+    """`preprocess_args` make a preprocessor run that succeeds and leaves no file behind."""
+    if not (parsed.needs_preprocessing and case.compiles):
+        return
+    before = snapshot(root)
+    command = [driver(family, case), *c_family.preprocess_flags(family), *parsed.preprocess_args, parsed.source]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env={**os.environ, **case.env})
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout
+    assert snapshot(root) == before, "the preprocessor run writes files"
+
+
+def driver(family: str, case: Case) -> str:
+    return {"gcc": "g++", "clang": "clang++"}[family] if case.plusplus else family
 
 
 def compare(parsed: object, expect: Expected, cwd: str) -> None:
@@ -178,8 +195,7 @@ def compare(parsed: object, expect: Expected, cwd: str) -> None:
 
 def run_and_compare(family: str, case: Case, args: list[str], parsed: ParsedArguments, root: Path) -> None:
     before = snapshot(root)
-    compiler = {"gcc": "g++", "clang": "clang++"}[family] if case.plusplus else family
-    ran = subprocess.run([compiler, *args], cwd=root, capture_output=True, text=True, check=False, env={**os.environ, **case.env})
+    ran = subprocess.run([driver(family, case), *args], cwd=root, capture_output=True, text=True, check=False, env={**os.environ, **case.env})
     assert (ran.returncode == 0) == case.compiles, ran.stderr
     made = {name for name, mtime in snapshot(root).items() if before.get(name) != mtime}
     if not case.compiles:

@@ -71,17 +71,19 @@ FILES_READ = (
 FILES_WRITTEN = (
     Option("--serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
     Option("-serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
-    Option("-dependency-file", _NEXT, Role.DEP_PATH),
+    Option("-dependency-file", _NEXT, Role.PASS),
     Option("-fmodule-output", _NOTHING, Role.MODULE_OUTPUT),
     Option("-fmodule-output=", _JOINED, Role.MODULE_OUTPUT_PATH),
     Option("-fsave-optimization-record=", _JOINED, Role.OPT_RECORD_FORMAT),
     Option("-foptimization-record-file=", _JOINED, Role.OPT_RECORD_PATH),
+    Option("-foptimization-record-passes=", _JOINED, Role.OPT_RECORD),
     Option("-gsplit-dwarf=", _JOINED, Role.SPLIT_DWARF_KIND),
 )
 
 EMBEDDED = (
     Option("-frecord-command-line", _NOTHING, Role.RECORDS_COMMAND),
     Option("-grecord-command-line", _NOTHING, Role.RECORDS_COMMAND),
+    Option("-grecord-gcc-switches", _NOTHING, Role.RECORDS_COMMAND),
     Option("-fembed-bitcode", _NOTHING, Role.RECORDS_COMMAND),
     Option("-fembed-bitcode=", _JOINED, Role.RECORDS_COMMAND),
     Option("-gcodeview", _NOTHING, Role.RECORDS_COMMAND),
@@ -96,6 +98,7 @@ WORDS_OF_THEIR_OWN = (
     Option("-fdebug-compilation-dir", _NEXT, Role.PASS),
     Option("-fdebug-compilation-dir=", _JOINED, Role.PASS),
     Option("-framework", _NEXT, Role.LINKER),
+    Option("-dependency-dot", _NEXT, Role.PASS),
     Option("-fxray-instruction-threshold", _NEXT, Role.PASS),
     Option("-fxray-instruction-threshold=", _EITHER, Role.PASS),
     Option("-fxray-instrumentation-bundle=", _EITHER, Role.PASS),
@@ -137,11 +140,11 @@ _NOT_CACHED = (
 _NOT_CACHED_PREFIXES = (
     *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
-    *("-fdump-", "--offload-", "-fopenmp-targets="),
+    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl"),
 )
 
 _NOT_CACHED_NEXT = (
-    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dependency-dot", "-module-dependency-dir"),
+    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dumpdir", "-Xoffload-linker", "-module-dependency-dir"),
     *("-ccc-arcmt-migrate", "-ccc-objcmt-migrate", "-ccc-gcc-name", "-ccc-install-dir"),
 )
 
@@ -161,6 +164,14 @@ FRONTEND = (
     Option("-fno-pch-timestamp", _NOTHING, Role.PCH_WITHOUT_TIMES),
     Option("-include", _EITHER, Role.FORCED_INCLUDE),
     Option("-load", _NEXT, Role.INPUT_FILE),
+    Option("-mlink-bitcode-file", _NEXT, Role.INPUT_FILE),
+    Option("-mlink-builtin-bitcode", _NEXT, Role.INPUT_FILE),
+    Option("-internal-isystem", _NEXT, Role.SEARCH),
+    Option("-internal-externc-isystem", _NEXT, Role.SEARCH),
+    Option("-W", _JOINED, Role.PASS),
+    Option("-plugin", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-dependency-file", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-dependency-dot", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("-add-plugin", _NEXT, Role.PASS),
     Option("-plugin-arg-", _JOINED, Role.PASS),
     Option("--dependent-lib=", _JOINED, Role.PASS),

@@ -106,6 +106,9 @@ SEARCH = (
     Option("-nostdinc", _NOTHING, Role.SEARCH),
     Option("--no-standard-includes", _NOTHING, Role.SEARCH),
     Option("-nostdinc++", _NOTHING, Role.SEARCH),
+    Option("--embed-dir=", _JOINED, Role.SEARCH),
+    Option("-Wmissing-include-dirs", _NOTHING, Role.WARNS_OF_SEARCH),
+    Option("-Wpoison-system-directories", _NOTHING, Role.WARNS_OF_SEARCH),
     Option("-stdlib=", _JOINED, Role.TARGET),
     Option("--sysroot", _NEXT, Role.TARGET),
     Option("--sysroot=", _JOINED, Role.TARGET),
@@ -212,7 +215,8 @@ GCC_SIDE_OUTPUTS = (
     Option("-fcallgraph-info", _NOTHING, Role.CALLGRAPH),
     Option("-fcallgraph-info=", _JOINED, Role.CALLGRAPH),
     Option("-fopt-info", _JOINED, Role.OPT_INFO),
-    Option("-aux-info", _EITHER, Role.OUTPUT_FILE),
+    Option("-aux-info", _NEXT, Role.OUTPUT_FILE),
+    Option("-aux-info=", _JOINED, Role.OUTPUT_FILE),
     Option("-dumpbase", _NEXT, Role.DUMP_BASE),
     Option("-dumpbase-ext", _NEXT, Role.DUMP_EXT),
     Option("-dumpdir", _NEXT, Role.DUMP_DIR),
@@ -222,6 +226,9 @@ GCC_SIDE_OUTPUTS = (
     Option("--dump", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("--dump=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     Option("-d", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-dA", _NOTHING, Role.PASS),
+    Option("-dp", _NOTHING, Role.PASS),
+    Option("-dP", _NOTHING, Role.PASS),
     Option("-Q", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
 )
 
@@ -243,7 +250,15 @@ _NOT_CACHED = (
 )
 
 _NOT_CACHED_PREFIXES = (
-    *("-fdump-", "-fmodule-mapper=", "-fmodule-header=", "-fcompare-debug=", "-fdiagnostics-add-output="),
+    *(
+        "-fdump-",
+        "-fdeps-",
+        "--compile-std-module",
+        "-fmodule-mapper=",
+        "-fmodule-header=",
+        "-fcompare-debug=",
+        "-fdiagnostics-add-output=",
+    ),
     *("-fdiagnostics-set-output=", "-time=", "-fcompare-debug-second"),
 )
 
@@ -251,7 +266,7 @@ TOO_HARD = (
     *(Option(name, _NOTHING, Role.TOO_HARD) for name in _STOPS_EARLY),
     *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED),
     *(Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_PREFIXES),
-    Option("-fdiagnostics-format=sarif-file", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fdiagnostics-format=sarif", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     Option("-fdiagnostics-format=json-file", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
     Option("-index-store-path", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
 )
