@@ -164,11 +164,14 @@ def our_command() -> Path:
 
 
 def python_launcher(ours: Path, folder: Path) -> Path:
-    """Write a command that runs the launcher's Python twin, named as the launcher is."""
+    """Lay out an installation as it is where no C compiler was found: the script in the launcher's place."""
     folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / "sccache-python"
+    beside.write_bytes((ours.parent / "sccache-python").read_bytes())
     script = folder / "sccache"
-    script.write_text(f'#!/bin/sh\nexec "{ours.parent}/python" -m sccache.launcher "$@"\n')
-    script.chmod(0o755)
+    script.write_text(f"#!{ours.parent}/python\nfrom sccache.launcher import main\n\nmain()\n")
+    for file in (beside, script):
+        file.chmod(0o755)
     return script
 
 
