@@ -48,5 +48,6 @@ class Roots:
 
     def local(self, names: Sequence[str]) -> tuple[str, ...]:
         """Stored file names, as this checkout has them."""
-        home = self._home or ""
-        return tuple(name.replace(basedirs.MARKER, home, 1) for name in names)
+        if self._home is None:
+            return tuple(names)
+        return tuple(name.replace(basedirs.MARKER, self._home, 1) for name in names)
