@@ -323,23 +323,30 @@ class FileMemory:
 
 def _read_file(path: str) -> tuple[Stamp, FileFacts] | None:
     """Stamp and facts of a regular file that did not change while it was read."""
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return _read_descriptor(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _read_descriptor(descriptor: int) -> tuple[Stamp, FileFacts] | None:
     for _ in range(_READ_ATTEMPTS):
-        try:
-            # O_NONBLOCK: opening a FIFO must not wait for its writer.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-        except OSError:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
             return None
-        with open(descriptor, "rb", buffering=0) as file:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                return None
-            try:
-                content, flags = _content(file, before.st_size)
-            except OSError:
-                return None
-            stamp = stamp_of(before)
-            if stamp_of(os.fstat(descriptor)) == stamp:
-                return stamp, FileFacts(content, stamp[2], stamp[3], stamp[4], flags)
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            file.seek(0)
+            content, flags = _content(file, before.st_size)
+        stamp = stamp_of(before)
+        if stamp_of(os.fstat(descriptor)) == stamp:
+            return stamp, FileFacts(content, stamp[2], stamp[3], stamp[4], flags)
     return None
 
 

@@ -24,6 +24,7 @@ _TAIL = re.compile(rb"incbin")
 # A directive begins where a statement can: not inside a file name (`"x.inc"`), not as a member (`obj.incbin()`).  The letter
 # of an escape (`\n.incbin`, `\t`) is not part of a name, though.
 _IN_NAME = re.compile(rb"[\w\-./+*~)\]>]\Z")
+_MEMBER = re.compile(rb"(?:[\w.]|->)\Z")
 _ESCAPE_BEFORE = re.compile(rb"\\(?:[nrtvf]|[0-7]{2,3}|x[0-9a-f]{2})\Z")
 # `.incbin` of which letters are written as octal or hexadecimal escapes inside a string.
 _ESCAPED = re.compile(
@@ -68,7 +69,7 @@ def _begins_statement(lower: bytes, at: int) -> bool:
 
 def _is_alone(lower: bytes, at: int) -> bool:
     before = lower[max(at - 4, 0) : at]
-    return re.search(rb"[\w.]\Z", before) is None or _ESCAPE_BEFORE.search(before) is not None
+    return _MEMBER.search(before) is None or _ESCAPE_BEFORE.search(before) is not None
 
 
 def _escaped_directive(lower: bytes) -> bool:
