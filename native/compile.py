@@ -15,6 +15,7 @@ from pathlib import Path
 NATIVE = Path(__file__).resolve().parent
 COMPILE_LIMIT_S = 120
 _COMMON = ["-O2", "-Wall", "-Wextra"]
+_MODULE = ["-std=c11", "-D_GNU_SOURCE", "-Wno-cast-function-type", "-shared", "-fPIC"]
 _WITHOUT_LIBC = [
     *("-DWITHOUT_LIBC", "-nostdlib", "-static", "-s", "-fno-builtin", "-fno-asynchronous-unwind-tables"),
     *("-fno-stack-protector", "-U_FORTIFY_SOURCE", "-fcf-protection=none"),  # what distributions add needs libc
@@ -38,9 +39,10 @@ def compile_launcher(output: Path, version_text: str, *, without_libc: bool = Tr
 def _passes_exit_codes_on(launcher: Path) -> bool:
     """Run it without a daemon that could answer: a program that links may still not start."""
     env = {"SCCACHE_SERVER_UDS": "/" + "x" * 200, "PATH": "/usr/bin:/bin"}
-    command = [str(launcher), "sh", "-c", "exit 7"]
+    command = ["sccache", "sh", "-c", "exit 7"]  # under another name it would look for a compiler of that name
     try:
-        return subprocess.run(command, env=env, capture_output=True, timeout=COMPILE_LIMIT_S, check=False).returncode == 7
+        done = subprocess.run(command, executable=launcher, env=env, capture_output=True, timeout=COMPILE_LIMIT_S, check=False)
+        return done.returncode == 7
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -50,7 +52,7 @@ def compile_module(output: Path) -> None:
     include = sysconfig.get_paths()["include"]
     if not (Path(include) / "Python.h").exists():
         raise CannotCompile(f"there is no Python.h in {include}")
-    common = [*_COMMON, "-shared", "-fPIC", "-I", include, str(NATIVE / "_native.c"), "-o", str(output)]
+    common = [*_COMMON, *_MODULE, "-I", include, str(NATIVE / "_native.c"), "-o", str(output)]
     mac = ["-undefined", "dynamic_lookup"]
     _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output, Path.exists)
 
@@ -67,7 +69,8 @@ def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: 
                 break
             if done.returncode == 0 and output.exists() and works(output):
                 return
-            why = f"{compiler[0]} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}" if done.returncode else "its program does not run"]
+            why = f"{compiler[0]}: {said[-1]}"
     raise CannotCompile(why)
 
 
@@ -78,3 +81,7 @@ def _compilers() -> Iterator[list[str]]:
         yield shlex.split(chosen)
         return
     yield from (["cc"], ["gcc"], ["clang"])
+
+
+if __name__ == "__main__":  # python native/compile.py OUTPUT VERSION_TEXT: a launcher for work on a checkout
+    compile_launcher(Path(sys.argv[1]), sys.argv[2])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from sccache import __version__
+from sccache.build_note import due_note
 from sccache.cli_options import MISSING, Command, Invocation, Nothing, UsageError, help_text, parse, usage_error, version_text
 from sccache.config.load import environment, load
 from sccache.config.schema import Config
@@ -85,12 +86,19 @@ def _guarded(command: Callable[[Context], int], env: Mapping[str, str], which: C
         return EXIT_OK
     try:
         config = load(env)
-        for warning in config.warnings if which is not Command.COMPILE else ():
-            sys.stderr.write(f"sccache: warning: {warning}\n")
+        if which not in {Command.COMPILE, Command.START_FOR_COMPILE, None}:
+            _say_beforehand(config, env)
         return command(Context(env, config))
     except SccacheError as e:
         sys.stderr.write(_error_text(e))
         return e.exit_code
+
+
+def _say_beforehand(config: Config, env: Mapping[str, str]) -> None:
+    for warning in config.warnings:
+        sys.stderr.write(f"sccache: warning: {warning}\n")
+    if note := due_note(env):
+        sys.stderr.write(f"sccache: note: {note}\n")
 
 
 def _error_text(error: BaseException) -> str:

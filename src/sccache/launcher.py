@@ -204,7 +204,7 @@ def _run_python(role: str, arguments: Sequence[bytes]) -> NoReturn:
         except OSError as e:
             _fail("cannot run", python, e.strerror or str(e))
     if role == "dist":
-        from sccache.dist.cli import main as command  # type: ignore[import-not-found,unused-ignore]
+        from sccache.launcher_parts.dist import main as command
     else:
         from sccache.cli import main as command
     sys.exit(command([os.fsdecode(argument) for argument in arguments]))
