@@ -29,7 +29,8 @@ variable starts at the directory in which the daemon was started, one in the fil
 **When.** The daemon need not be restarted for most changes. A compile brings its own `SCCACHE_*` variables along, and the file is
 looked at for each compile. Variables of a daemon that you started yourself (`--start-server`, a service) also hold for compiles that
 do not set them; a daemon that a compile started on the way keeps none of that compile's variables for others. A bad variable of
-a compile is logged, and the daemon's own settings are used; a bad variable or file makes `sccache --start-server` and the like say so.
+a compile is logged and counts as not set, and a file that has become bad leaves things as they were; commands such as
+`sccache --start-server` fail with a sentence that says what is wrong.
 """
 TITLES = {
     "": "General", "cache.disk": "Local disk cache", "cache.disk.preprocessor_cache_mode": "Direct mode", "cache.s3": "S3",

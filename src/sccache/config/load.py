@@ -78,17 +78,18 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def load(env: Mapping[str, str], base_dir: str | None = None) -> Config:
+def load(env: Mapping[str, str], base_dir: str | None = None, *, strict: bool = True) -> Config:
     """All settings as `env` gives them; relative paths in variables start at `base_dir`, by default the working directory.
 
-    Raises ConfigError, in one sentence that names the setting, where it comes from and its value.
+    Raises ConfigError, in one sentence that names the setting, where it comes from and its value.  Unless `strict`, a bad
+    variable is only a warning, and counts as not set.
     """
     if base_dir is None:
         base_dir = os.getcwd()
     found = _Found()
     conf = config_file(env, base_dir)
     _read_file(conf, env, found)
-    _read_environment(env, base_dir, found)
+    _read_environment(env, base_dir, found, strict=strict)
     nested = _nested(found)
     disk = nested["disk"]
     disk["dir"] = disk["dir"] or default_cache_dir(env)
@@ -161,10 +162,16 @@ def _take_from_file(path: str, setting: Setting, value: object, found: _Found) -
 # ── the environment ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _read_environment(env: Mapping[str, str], base_dir: str, found: _Found) -> None:
+def _read_environment(env: Mapping[str, str], base_dir: str, found: _Found, *, strict: bool) -> None:
     for name in env:
         if name.startswith(ENV_PREFIX) and (setting := BY_ENV.get(name)) is not None:
-            _take_from_environment(env, name, setting, base_dir, found)
+            try:
+                _take_from_environment(env, name, setting, base_dir, found)
+            except ValueError as e:
+                sentence = f"{name} value is invalid" if setting.secret else f"{name} {e}"
+                if strict and not setting.lenient:
+                    raise ConfigError(sentence) from None
+                found.warnings.append(f"{sentence.removesuffix('.')}; it was passed over.")
 
 
 def _take_from_environment(env: Mapping[str, str], name: str, setting: Setting, base_dir: str, found: _Found) -> None:
@@ -173,14 +180,7 @@ def _take_from_environment(env: Mapping[str, str], name: str, setting: Setting, 
         return
     if name != setting.env and env.get(setting.env):
         return  # the current name of a variable wins over an older one
-    try:
-        value = setting.kind.from_text(text)
-    except ValueError as e:
-        reason = "value is invalid" if setting.secret else str(e)
-        if not setting.lenient:
-            raise ConfigError(f"{name} {reason}") from None
-        found.warnings.append(f"{name} {reason}; it was passed over.")
-        return
+    value = setting.kind.from_text(text)
     if setting.kind.name == "path" and isinstance(value, str) and value:
         value = expand(value, base_dir, env)
     found.values[_key(setting)] = value

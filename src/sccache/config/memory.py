@@ -50,11 +50,11 @@ class ConfigMemory:
         self._base_dir = base_dir
         self._env = {name: value for name, value in env.items() if keeps_settings or not name.startswith(ENV_PREFIX)}
         self._remembered: dict[bytes, _Remembered] = {}
-        self.base = load(env, base_dir)
+        self.base = load(env, base_dir, strict=keeps_settings)
         """The settings that the daemon was started with: where its statistics are, when it is idle."""
 
     def get(self, settings: bytes) -> Config:
-        """The settings of a compile with this fingerprint; unusable ones are logged and the daemon's own are used."""
+        """The settings of a compile with this fingerprint; what is unusable is logged and counts as not set."""
         known = self._remembered.get(settings)
         if known is not None and _signature(known.path) == known.signature:
             return known.config
@@ -66,9 +66,9 @@ class ConfigMemory:
         path = config_file(env, self._base_dir)
         signature = _signature(path)  # before reading: a change in between is seen as one the next time
         try:
-            config = load(env, self._base_dir)
+            config = load(env, self._base_dir, strict=False)
         except ConfigError as e:
-            log.warning("settings of a compile were passed over: %s", e)
+            log.warning("%s; the settings from before are used", e)
             config = known.config if known else self.base
         for warning in config.warnings:
             log.warning("%s", warning)

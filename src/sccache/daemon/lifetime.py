@@ -7,6 +7,7 @@ Must not know: what the daemon does (server.run), how the command line words thi
 """
 
 import contextlib
+import logging
 import os
 import resource
 import select
@@ -24,6 +25,8 @@ from sccache.config.schema import Config
 from sccache.daemon.claim import AddressInUseError, Claim, claim
 from sccache.errors import DaemonError, SccacheError
 from sccache.protocol.address import from_env
+
+log = logging.getLogger(__name__)
 
 NOT_FOR_THE_DAEMON = (
     "LD_PRELOAD", "DYLD_INSERT_LIBRARIES",  # fakeroot, rr, build interceptors: about the build, not about us
@@ -182,10 +185,17 @@ def _serve(daemon: _Daemon, base_dir: str, report: _Report) -> None:
     held = claim(address, port_must_be_free=by_user)
     try:
         settings = ConfigMemory(daemon.env, base_dir, keeps_settings=by_user)
+        _log_start(settings.base)
         run = daemon.run or _real_run()
         run(settings, held, lambda: report(f"ok\n{address.display}"))
     finally:
         held.release()
+
+
+def _log_start(config: Config) -> None:
+    log.info("server has setup with %s", "ReadOnly" if config.disk.read_only else "ReadWrite")
+    for sentence in (*config.warnings, *config.notes()):
+        log.warning("%s", sentence)
 
 
 def _real_run() -> Run:

@@ -100,9 +100,11 @@ def test_file_breaks(tmp_path: Path):
 
 
 def test_bad_compile_settings(tmp_path: Path):
-    """Unusable settings of a compile are passed over."""
+    """An unusable setting of a compile counts as not set; its other settings hold."""
     known = memory(tmp_path)
-    assert known.get(fingerprint(blob(SCCACHE_DIRECT="perhaps"))) is known.base
+    config = known.get(fingerprint(blob(SCCACHE_DIRECT="perhaps", SCCACHE_DIR="/d")))
+    assert config.disk.dir == "/d"
+    assert config.disk.preprocessor.use_preprocessor_cache_mode
 
 
 def test_bad_daemon_settings(tmp_path: Path):
