@@ -23,6 +23,7 @@ EXIT_OK, EXIT_PARSE, EXIT_ERROR = 0, 1, 2
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0  # a daemon that packs a huge object may be slow to answer
 WAIT_FOR_EXIT_S = 10.0
+IN_PASSING = (Command.COMPILE, Command.START_FOR_COMPILE)  # a build goes on whatever is wrong with a setting
 MORE_INFORMATION = "Run with SCCACHE_LOG=debug SCCACHE_NO_DAEMON=1 to get more information"
 TIMED_OUT = f"Timed out waiting for server startup. Maybe the remote service is unreachable?\n{MORE_INFORMATION}"
 
@@ -85,8 +86,8 @@ def _guarded(command: Callable[[Context], int], env: Mapping[str, str], which: C
         sys.stdout.write(version_text())
         return EXIT_OK
     try:
-        config = load(env)
-        if which not in {Command.COMPILE, Command.START_FOR_COMPILE, None}:
+        config = load(env, strict=which not in IN_PASSING)
+        if which not in (*IN_PASSING, None):
             _say_beforehand(config, env)
         return command(Context(env, config))
     except SccacheError as e:

@@ -388,3 +388,14 @@ def test_fields_exist():
         for part in setting.field.split(".") if setting.field else ():
             assert hasattr(target, part), setting.field
             target = getattr(target, part)
+
+
+def test_not_strict(home: Path):
+    """For a compile, a bad variable is a warning, and the others hold; a bad file stays an error."""
+    env = {"HOME": str(home), "SCCACHE_DIRECT": "perhaps", "SCCACHE_DIR": "/d", "SCCACHE_REDIS_DB": "x"}
+    config = load(env, "/", strict=False)
+    assert config.disk.dir == "/d"
+    assert config.warnings == (
+        "SCCACHE_DIRECT must be 'true', 'on', '1', 'false', 'off' or '0'; it was passed over.",
+        "SCCACHE_REDIS_DB value is invalid: 'x' is not a whole number; it was passed over.",
+    )
