@@ -16,6 +16,8 @@ from typing import Annotated, get_args
 import msgspec
 from msgspec import Struct, field
 
+from sccache.util.sizes import human_size
+
 NS_PER_S = 1_000_000_000
 SUFFIX_WIDTH = 2  # " %" and " s"
 
@@ -384,13 +386,3 @@ def _own_lines(info: ServerInfo, name_width: int, value_width: int, *, advanced:
         lines += _reason_lines("Miss reasons:", stats.miss_reasons, name_width, value_width)
     lines += [f"Note: {note}" for note in info.notes]
     return lines
-
-
-def human_size(size_bytes: int) -> tuple[str, str]:
-    """A size in the largest binary unit that it fills, without decimals: ("10", "GiB"), ("512", "bytes")."""
-    number, unit = float(size_bytes), "bytes"
-    for bigger in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        if number < 1024:
-            break
-        number, unit = number / 1024, bigger
-    return f"{number:.0f}", unit

@@ -18,7 +18,6 @@ from sccache.stats import (
     PerLanguage,
     ServerInfo,
     Stats,
-    human_size,
     render_json,
     render_text,
 )
@@ -210,15 +209,6 @@ def test_cache_sizes():
     text = render_text(info(cache_size=512, max_cache_size=None), advanced=False)
     assert "Cache size                          512 bytes\n" in text
     assert "Max cache size" not in text
-
-
-@pytest.mark.parametrize(
-    ("size", "shown"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (10 << 30, "10 GiB"), (1536, "2 KiB"), (7 << 40, "7 TiB"), (1 << 64, "16 EiB")],
-)
-def test_human_size(size: int, shown: str):
-    """Binary units without decimals."""
-    assert " ".join(human_size(size)) == shown
 
 
 def test_own_lines_last():

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from sccache.config.schema import SETTINGS
 from sccache.config.setting import Setting
-from sccache.stats import human_size
+from sccache.util.sizes import human_size
 
 HEAD = """# Settings
 
