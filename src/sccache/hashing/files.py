@@ -16,6 +16,7 @@ import os
 import stat
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from io import FileIO
@@ -58,12 +59,12 @@ class Watch:
 
     __slots__ = ("generation", "names", "pairs")
 
-    def __init__(self, generation: int, pairs: bytearray, names: dict[int, tuple[str, ...]]) -> None:
+    def __init__(self, generation: int, pairs: bytearray, names: "dict[int, array[int]]") -> None:
         self.generation = generation
         self.pairs = pairs
         """(id, number) pairs, see StampTable.mismatches."""
         self.names = names
-        """Index of a pair that is an existing directory → paths in it that must not be files."""
+        """Index of a pair that is an existing directory → numbers of the paths in it that must not be files."""
 
 
 class FileMemory:
@@ -163,14 +164,18 @@ class FileMemory:
         self._ids: dict[str, int] = {}
         self._paths: list[str] = []
         self._facts: dict[int, FileFacts] = {}
-        self._absent_in: dict[int, set[str]] = {}
-        """Directory → paths in it that were absent when it got its present stamp, or later."""
+        self._names: list[str] = []
+        """Paths that must be absent somewhere; watches hold indexes: thousands of watches name the same paths."""
+        self._name_numbers: dict[str, int] = {}
+        self._absent_in: dict[int, set[int]] = {}
+        """Directory → names that were absent when it had its present stamp."""
         self._numbers: dict[bytes, int] = {}
         self._last_number = _ABSENT
 
     def _make_room(self, count: int) -> None:
         """Where the table or the numbers grow past their bound, begin again with the younger half of the files."""
-        if len(self._table) + count <= 2 * self._max_files and self._last_number < 4 * self._max_files:
+        contents = max(self._last_number, len(self._names))
+        if len(self._table) + count <= 2 * self._max_files and contents < 4 * self._max_files:
             return
         young = self._settled_files()[-self._max_files // 2 :]
         self._start_empty()
@@ -271,33 +276,40 @@ class FileMemory:
 
     def _add_existing(self, watch: Watch, directory: str, names: Sequence[str]) -> None:
         prefix = directory if directory == "/" else directory + "/"
-        paths = [prefix + name for name in names]
+        numbers = [self._name_number(prefix + name) for name in names]
         id_ = self._id(directory)
         _, known = self._directory(id_, directory)
         # What a link leads to can appear without this directory changing: it is watched for itself.
-        links = {path for path in paths if path not in known and os.path.islink(path)}
-        for path in sorted(links):
-            self._add_directory(watch, self._id(path), ())
-        self._add_directory(watch, id_, tuple([path for path in paths if path not in links]))
+        links = {number for number in numbers if number not in known and os.path.islink(self._names[number])}
+        for number in sorted(links):
+            self._add_directory(watch, self._id(self._names[number]), ())
+        self._add_directory(watch, id_, [number for number in numbers if number not in links] if links else numbers)
 
-    def _add_directory(self, watch: Watch, id_: int, names: tuple[str, ...]) -> None:
-        watch.names[len(watch.pairs) // 8] = names
+    def _add_directory(self, watch: Watch, id_: int, names: Sequence[int]) -> None:
+        watch.names[len(watch.pairs) // 8] = array("I", names)
         watch.pairs += _pair.pack(id_, _UNSETTLED)  # so the first check looks at the names
+
+    def _name_number(self, path: str) -> int:
+        number = self._name_numbers.get(path)
+        if number is None:
+            number = self._name_numbers[path] = len(self._names)
+            self._names.append(path)
+        return number
 
     def _directory_still_holds(self, watch: Watch, index: int, id_: int, path: str) -> bool:
         if os.path.exists(path) and not os.path.isdir(path):
             return False
         number, known = self._directory(id_, path)
+        names = self._names
         unknown = [name for name in watch.names[index] if name not in known]
-        if any(_is_there(name) for name in unknown):
+        if watch.generation != self._generation or any(_is_there(names[name]) for name in unknown):
             return False
         with self._lock:
-            if watch.generation == self._generation:
-                known.update(unknown)
-                _pair.pack_into(watch.pairs, 8 * index, id_, number)
+            known.update(unknown)
+            _pair.pack_into(watch.pairs, 8 * index, id_, number)
         return True
 
-    def _directory(self, id_: int, path: str) -> tuple[int, set[str]]:
+    def _directory(self, id_: int, path: str) -> tuple[int, set[int]]:
         """The number that stands for a directory's stamp, and the names known to be absent at that stamp.
 
         As long as it cannot be told from a later stamp, the number is one that never matches and the names do not last.
@@ -369,10 +381,8 @@ def _kind(path: str, kinds: dict[str, Kind]) -> Kind:
     known = kinds.get(path)
     if known is None:
         stamp = look(path)
-        if stamp == NOTHING:
-            known = Kind.MISSING
-        else:
-            known = Kind.DIRECTORY if os.path.isdir(path) else Kind.OTHER
+        there = Kind.DIRECTORY if os.path.isdir(path) else Kind.OTHER
+        known = Kind.MISSING if stamp == NOTHING else there
         kinds[path] = known
     return known
 

@@ -16,9 +16,10 @@ Owns: the format.  Must not know: when a stamp can be trusted.
 
 import contextlib
 import os
+import struct
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from struct import Struct as Layout
-from struct import error as LayoutError
 
 import zstandard
 from msgspec import Struct
@@ -102,7 +103,7 @@ def decode_saved(data: bytes) -> SavedFiles:
         raise DamagedError("not a memory of files, or of another version")
     try:
         return _columns(zstandard.ZstdDecompressor().decompress(data[packed:], max_output_size=MAX_PAYLOAD_BYTES))
-    except (zstandard.ZstdError, LayoutError) as e:
+    except (zstandard.ZstdError, struct.error) as e:
         raise DamagedError(f"memory of files: {e}") from e
 
 
@@ -133,7 +134,7 @@ def _columns(payload: bytes) -> SavedFiles:
     ends = [_counts.size, _counts.size + length]
     for width in (_stamp.size, DIGEST_SIZE_BYTES, 1):
         ends.append(ends[-1] + count * width)
-    paths, stamps, digests, flags = (payload[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    paths, stamps, digests, flags = (payload[start:end] for start, end in pairwise(ends))
     names = os.fsdecode(paths).split("\0") if count else []
     if len(payload) != ends[-1] or len(names) != count:
         raise DamagedError("memory of files: columns do not fit")

@@ -32,7 +32,7 @@ _ESCAPED = re.compile(
     + b"".join(rb"(?:%s|\\x0*%02x|\\0?%03o)" % (re.escape(bytes([c])), c, c) for c in b"incbin")
 )  # fmt: skip
 _ASM_WORD = re.compile(rb"\basm\b|__asm")
-_EMBED_LINE = re.compile(rb"(?:#|%:|\?\?=)(?:\s|/\*.*?\*/)*embed|__has_embed", re.DOTALL)
+_EMBED_LINE = re.compile(rb"(?:#|%:|\?\?=)(?:\s|(?>/\*.*?\*/))*+embed|__has_embed", re.DOTALL)
 
 
 def unspliced(data: bytes) -> bytes:

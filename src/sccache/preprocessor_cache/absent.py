@@ -106,6 +106,8 @@ class _Search:
         self._found: dict[str, str | None] = {}
         """Name looked for along the search path → where it is."""
         self._inputs = {path for path, _ in compiled.inputs}
+        self._reached: set[str] = set()
+        """Inputs that some name was found to mean."""
         self._bracket = [self._directory(path) for path in compiled.search.bracket]
         self._quote = [self._directory(path) for path in compiled.search.quote] + self._bracket
         self._present: set[str] = set()
@@ -119,6 +121,7 @@ class _Search:
             self._look_quoted(compiled.cwd, name)
         if any(names.computed for _, names in compiled.inputs):
             self._look_for_computed()
+        self._look_for_unexplained()
         if compiled.precompiled:
             self._look_for_precompiled()
         if not self._is_certain:
@@ -148,14 +151,18 @@ class _Search:
         """A macro made some names: they may be those of any input below a searched directory, or any that a macro defines."""
         computing = {_parent(path) for path, names in self._compile.inputs if names.computed}
         wanted = {name for _, names in self._compile.inputs for name in names.defined}
-        for place in {*self._quote, *computing}:
-            below = place + "/"
-            wanted.update(path[len(below) :] for path in self._inputs if path.startswith(below))
+        wanted |= _names_below({*self._quote, *computing}, self._inputs)
         for name in wanted:
             for beside in computing:
                 self._look_quoted(beside, name)
             if name not in self._found:
                 self._found[name] = self._first(self._bracket, name)
+
+    def _look_for_unexplained(self) -> None:
+        """Inputs that nobody named, such as gcc's stdc-predef.h, were looked for along the search path all the same."""
+        source = self._compile.inputs[0][0] if self._compile.inputs else ""
+        for name in _names_below(self._quote, self._inputs - self._reached - {source}):
+            self._first(self._quote, name)
 
     def _look_for_precompiled(self) -> None:
         compiled = self._compile
@@ -175,7 +182,9 @@ class _Search:
             if self._is_file(directory, base):
                 self._add(missing)
                 self._check_age(directory, base)
-                return f"{directory}/{base}"
+                path = f"{directory}/{base}"
+                self._reached.add(path)
+                return path
             missing.append((directory, base))
             if name.startswith("/"):
                 break
@@ -189,8 +198,11 @@ class _Search:
             if not self._is_file(directory, base):
                 self._add([(directory, base)])
                 self._is_certain &= not (keep_present and os.path.isdir(f"{directory}/{base}"))
-            elif keep_present and f"{directory}/{base}" not in self._inputs:
-                self._present.add(f"{directory}/{base}")
+                continue
+            path = f"{directory}/{base}"
+            self._reached.add(path)
+            if keep_present and path not in self._inputs:
+                self._present.add(path)
 
     def _add(self, missing: Iterable[tuple[str, str]]) -> None:
         for place, base in missing:
@@ -231,6 +243,13 @@ class _Search:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _names_below(places: Iterable[str], paths: Iterable[str]) -> set[str]:
+    """What the paths are called as seen from each of the places that they are below."""
+    prefixes = tuple({place + "/" for place in places})
+    below = [path for path in paths if path.startswith(prefixes)]
+    return {path[len(prefix) :] for prefix in prefixes for path in below if path.startswith(prefix)}
 
 
 def _split(place: str, name: str) -> tuple[str, str]:

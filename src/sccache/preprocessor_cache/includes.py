@@ -18,16 +18,17 @@ from sccache.hashing.source_text import unspliced
 MAX_REMEMBERED = 50_000
 """Contents whose names are remembered; 10,000 headers take 5 MB."""
 
-_BLANK = rb"(?:[ \t\v\f]|/\*.*?\*/)*"
+# Atomic: tried in one way only, or a row of comments would take exponential time.
+_BLANK = rb"(?:[ \t\v\f]|(?>/\*.*?\*/))*+"
+_SPACE = rb"(?:\s|(?>/\*.*?\*/))*+"
 # A name, or the first letter of the macro that makes it (in a comment, `#include` is often followed by neither).
 _OPERAND = rb'(?:"([^"\n]+)"|<([^>\n]+)>|([A-Za-z_$\x80-\xff\\]))'
 _LINE = re.compile(
-    rb"(?:#|%%:|\?\?=)%(blank)s(include_next|include|import|embed)(?!\w)%(blank)s%(operand)s"
-    % {b"blank": _BLANK, b"operand": _OPERAND},
+    rb"(?:#|%%:|\?\?=)%(blank)s(include_next|include|import|embed)(?!\w)%(blank)s%(operand)s" % {b"blank": _BLANK, b"operand": _OPERAND},
     re.DOTALL,
 )
 _PROBE = re.compile(
-    rb"__has_(include_next|include|embed)(?:__)?\s*\(%(blank)s%(operand)s" % {b"blank": rb"(?:\s|/\*.*?\*/)*", b"operand": _OPERAND},
+    rb"__has_(include_next|include|embed)(?:__)?\s*\(%(blank)s%(operand)s" % {b"blank": _SPACE, b"operand": _OPERAND},
     re.DOTALL,
 )
 # What a macro that names a header looks like where it is defined, or is handed to another: `#define X <a.h>`, `HAS(<a.h>)`.
@@ -53,13 +54,8 @@ class Includes(Struct, frozen=True):
     """… and these may be such names: they are of use only if some file of the compile is `computed`."""
 
 
-NO_INCLUDES = Includes()
-
-
 def scan(data: bytes) -> Includes:
     """The names in a file's bytes."""
-    if b"include" not in data and b"\\" not in data and b"import" not in data and b"embed" not in data and b"define" not in data:
-        return NO_INCLUDES
     text = unspliced(data)
     found: dict[str, set[bytes]] = {"quoted": set(), "bracketed": set(), "next": set(), "embedded": set()}
     computed = False
@@ -69,7 +65,7 @@ def scan(data: bytes) -> Includes:
             if macro:
                 computed = computed or pattern is _PROBE or _may_begin_directive(text, match.start())
             else:
-                found[_form(how, quoted is not None)].add(quoted or bracketed)
+                found[_form(how, b"" if quoted is None else b'"')].add(quoted or bracketed)
     defined = {quoted or bracketed for pattern in _DEFINED for quoted, bracketed in pattern.findall(text)}
     return Includes(
         quoted=_names(found["quoted"]),
@@ -120,9 +116,9 @@ def _names(found: set[bytes]) -> tuple[str, ...]:
     return tuple(sorted(sys.intern(os.fsdecode(name)) for name in found))
 
 
-def _form(how: bytes, is_quoted: bool) -> str:
+def _form(how: bytes, quote: bytes) -> str:
     if how == b"include_next":
         return "next"
     if how == b"embed":
         return "embedded"
-    return "quoted" if is_quoted else "bracketed"
+    return "quoted" if quote else "bracketed"

@@ -6,7 +6,7 @@
     <payload>  ::= msgpack array: <paths> <rows> <names> <lists> <variants>
     <paths>    ::= absolute paths, joined by NUL; one below base directory number N is written "N" or "N/rest"
     <rows>     ::= <row>*                ; inputs; variants share them
-    <row>      ::= path digest size mtime_ns ctime_ns    ; uint32, 32 bytes, int64 ×3; a time of 0 was not recorded
+    <row>      ::= path digest size mtime_ns ctime_ns    ; uint32, 32 bytes, int64 each; a time of 0 was not recorded
     <names>    ::= names, joined by NUL
     <lists>    ::= array of (array of uint32: names)     ; directories share them
     <variant>  ::= msgpack array: rows (uint32 each), directories (uint32 path, uint32 list each), result key, bound_to, created
@@ -82,7 +82,7 @@ def lookup(
     for variant in usable:
         if any(known.path in current and current[known.path] != known.digest for known in variant.inputs):
             continue
-        wanted = [(known.path, _wanted(known, files, use_ctime) if stat_matches else known.digest) for known in variant.inputs]
+        wanted = [(known.path, _wanted(known, files, use_ctime=use_ctime) if stat_matches else known.digest) for known in variant.inputs]
         watch = files.watch(wanted, variant.absent)
         if watch is not None:
             return Match(variant, watch)
@@ -91,7 +91,7 @@ def lookup(
     return None
 
 
-def _wanted(known: Input, files: FileMemory, use_ctime: bool) -> bytes:
+def _wanted(known: Input, files: FileMemory, *, use_ctime: bool) -> bytes:
     digest = files.trusted_digest(known.path, known.size, known.mtime_ns, known.ctime_ns if use_ctime else 0)
     return known.digest if digest is None else digest
 

@@ -5,10 +5,9 @@ Owns: packing and unpacking.  Must not know: files, which variant applies.
 """
 
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from struct import Struct as Layout
-from struct import error as LayoutError
-from struct import pack, unpack
 
 import msgspec
 import zstandard
@@ -72,7 +71,7 @@ def decode(data: bytes, roots: Sequence[str] = ()) -> Manifest:
     try:
         payload = zstandard.ZstdDecompressor().decompress(data[_BODY_AT:], max_output_size=MAX_PAYLOAD_BYTES)
         return _unpacked(_decoder.decode(payload), roots)
-    except (zstandard.ZstdError, msgspec.DecodeError, LayoutError, IndexError, ValueError) as e:
+    except (zstandard.ZstdError, msgspec.DecodeError, struct.error, IndexError, ValueError) as e:
         raise DamagedError(f"manifest: {e}") from e
 
 
@@ -151,8 +150,8 @@ def _variant(
 
 
 def _u32s(numbers: Sequence[int]) -> bytes:
-    return pack(f"<{len(numbers)}I", *numbers)
+    return struct.pack(f"<{len(numbers)}I", *numbers)
 
 
 def _numbers(packed: bytes) -> tuple[int, ...]:
-    return unpack(f"<{len(packed) // 4}I", packed)
+    return struct.unpack(f"<{len(packed) // 4}I", packed)

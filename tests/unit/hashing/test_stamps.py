@@ -141,6 +141,6 @@ def test_comparing_while_another_thread_adds(table_type: type[StampTable], tmp_p
         (8 * SECOND_NS, 8 * SECOND_NS + 1, True),
     ],
 )
-def test_when_a_stamp_can_be_trusted(mtime_ns: int, ctime_ns: int, settled: bool) -> None:
+def test_when_a_stamp_can_be_trusted(mtime_ns: int, ctime_ns: int, *, settled: bool) -> None:
     """Not while a later change could leave the same times: 20 ms, 2.1 s where only whole seconds are kept, or times to come."""
     assert is_settled((1, 1, 1, mtime_ns, ctime_ns), 10 * SECOND_NS) is settled

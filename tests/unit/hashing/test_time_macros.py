@@ -51,7 +51,7 @@ def test_macros_anywhere_in_the_text(text: bytes, bits: int) -> None:
         (b"", False),
     ],
 )
-def test_the_present_time_in_an_object(data: bytes, found: bool) -> None:
+def test_the_present_time_in_an_object(data: bytes, *, found: bool) -> None:
     """Seconds and days between start and end, in any time zone."""
     assert expansions_in(data, NOON, NOON + timedelta(seconds=3)) is found
 
