@@ -66,7 +66,8 @@ class Server:
             self._stop_listening()
 
     def _stop_listening(self) -> None:
-        """Let another daemon take over; what is connected stays."""
+        """Let another daemon take over, with our statistics; what is connected stays."""
+        self.workshop.save_soon()
         for listener in (self._claim.unix, self._claim.tcp):
             if listener is not None and listener.fileno() >= 0:
                 asyncio.get_running_loop().remove_reader(listener.fileno())
