@@ -59,7 +59,7 @@ class Arena:
             found.append(f"left in TMPDIR: {self._leftovers()}")
         found += cached.complaints
         if found:
-            raise Mismatch("\n".join(found))
+            raise Mismatch("\n".join(found).encode("utf-8", "backslashreplace").decode())
 
     def close(self) -> None:
         """Stop what runs, remove what is there."""
