@@ -126,9 +126,15 @@ static enum outcome converse(const struct command *command, int fd)
 {
     struct connection c;
     struct reader body;
+    int is_first = 1;
     if (!open_connection(&c, fd) || !send_compile(&c, command))
         return LOST;
     while (receive(&c, &body)) {
+        if (is_first && is_patience_short()) {
+            unstamp(".silent");
+            set_patience(fd, deadline_ms());
+        }
+        is_first = 0;
         switch (take_number(&body, 1)) {
         case KEEP_ALIVE:
             continue;
@@ -149,6 +155,8 @@ static enum outcome converse(const struct command *command, int fd)
             return LOST;
         }
     }
+    if (c.silent)
+        stamp(".silent");
     return LOST;
 }
 

@@ -43,7 +43,7 @@ struct reader {
 };
 
 struct connection {
-    int fd, lost;
+    int fd, lost, silent;
     char *buffer;
     size_t start, end, capacity;
 };
@@ -69,6 +69,8 @@ struct address {
 
 /* launcher_wire.c */
 int deadline_ms(void);
+int is_patience_short(void);
+void set_patience(int fd, int ms);
 int above_stdio(int fd);
 void close_later(int fd);
 int open_connection(struct connection *c, int fd);
@@ -87,6 +89,9 @@ int is_private_dir(const char *path);
 int connect_daemon(void);
 
 /* launcher_start.c */
+int is_stamped(const char *suffix, int for_s);
+void stamp(const char *suffix);
+void unstamp(const char *suffix);
 int start_daemon(void);
 
 /* launcher_run.c */

@@ -2,7 +2,6 @@
 #include "launcher.h"
 
 #include <stddef.h>
-#include <sys/time.h>
 #include <sys/un.h>
 
 enum { DEFAULT_PORT = 4226 };
@@ -135,9 +134,7 @@ int connect_daemon(void)
 #endif
     if (fd < 0)
         return UNUSABLE_DAEMON;
-    struct timeval patience = {deadline_ms() / 1000, deadline_ms() % 1000 * 1000};
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    set_patience(fd, is_patience_short() ? deadline_ms() / 15 : deadline_ms());
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     memcpy(to.sun_path, a->socket_name, a->socket_size);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + a->socket_size + (a->socket_name[0] ? 1 : 0));

@@ -21,26 +21,39 @@ static void pause_ms(int ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-static int failed_just_now(void)
+/* Stamps are empty files whose age counts; they tell other launchers what this one has met. */
+int is_stamped(const char *suffix, int for_s)
 {
     char path[160];
     struct stat facts;
-    path_beside(path, sizeof path, ".failed");
+    path_beside(path, sizeof path, suffix);
     if (lstat(path, &facts) != 0)
         return 0;
     time_t age = time(NULL) - facts.st_mtime;
-    return age > -FAILED_COUNTS_S && age < FAILED_COUNTS_S;
+    return age > -for_s && age < for_s;
 }
 
-static void remember_failure(void)
+void stamp(const char *suffix)
 {
     char path[160];
-    path_beside(path, sizeof path, ".failed");
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    path_beside(path, sizeof path, suffix);
+    int fd = is_private_dir(our_address()->runtime_dir) ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     if (fd >= 0) {
-        write_all(fd, "\n", 1);
+        write_all(fd, "\n", 1); /* or the time of an empty file might stay */
         close(fd);
     }
+}
+
+void unstamp(const char *suffix)
+{
+    char path[160];
+    path_beside(path, sizeof path, suffix);
+    unlink(path);
+}
+
+static int failed_just_now(void)
+{
+    return is_stamped(".failed", FAILED_COUNTS_S);
 }
 
 static int lock_start(void)
@@ -121,7 +134,7 @@ int start_daemon(void)
         int started = python && run_start_command(python);
         fd = connect_daemon();
         if (fd < 0 || !started)
-            remember_failure();
+            stamp(".failed");
     }
     close(lock);
     return fd;

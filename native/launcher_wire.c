@@ -1,16 +1,35 @@
 /* Bytes: the connection, whole frames, fields (docs/formats/wire.md).  Decides nothing. */
 #include "launcher.h"
 
+#include <sys/time.h>
+
 #ifndef VERSION_TEXT
 #define VERSION_TEXT "unknown"
 #endif
 
-enum { SILENT_AFTER_MS = 15000, COMPILE_HEADER = 41, RAN_HEADER = 17, BUFFER = 64 << 10 };
+enum { SILENT_AFTER_MS = 15000, SILENT_COUNTS_S = 60, COMPILE_HEADER = 41, RAN_HEADER = 17, BUFFER = 64 << 10 };
 
 int deadline_ms(void)
 {
     int ms = number_in(getenv("SCCACHE_LAUNCHER_DEADLINE_MS"));
     return ms > 0 ? ms : SILENT_AFTER_MS;
+}
+
+/* A daemon that was silent to another launcher a moment ago gets less time for its first word: a build of a thousand files
+ * must not wait for a hung daemon a thousand times. */
+int is_patience_short(void)
+{
+    static int is_short = -1;
+    if (is_short < 0)
+        is_short = is_stamped(".silent", SILENT_COUNTS_S);
+    return is_short;
+}
+
+void set_patience(int fd, int ms)
+{
+    struct timeval limit = {ms / 1000, ms % 1000 * 1000};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
 /* A caller may have closed its standard streams; our own files must not take their numbers. */
@@ -204,7 +223,11 @@ int receive(struct connection *c, struct reader *body)
         int taken = take_frame(c, body, &missing);
         if (taken)
             return taken > 0;
-        if (!make_room(c, missing) || fill(c, 0) <= 0)
+        if (!make_room(c, missing))
+            return 0;
+        ssize_t got = fill(c, 0);
+        c->silent = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+        if (got <= 0)
             return 0;
     }
 }

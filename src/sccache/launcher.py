@@ -13,7 +13,6 @@ import os
 import sys
 from enum import Enum
 
-from sccache.errors import DaemonError, ProtocolError
 from sccache.launcher_parts import child, programs, start
 from sccache.protocol import blocking, messages
 from sccache.protocol.address import from_env
@@ -24,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from sccache.protocol.address import Address
+
 SILENT_AFTER_MS = 15_000
+SILENT_COUNTS_S = 60.0  # a build of a thousand files must not wait for a hung daemon a thousand times
 EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
 
 
@@ -42,29 +44,37 @@ class _Launch:
         self.argv = argv
         self.executable = executable
         self.deadline_s = _deadline_ms() / 1000
+        self.patience_s = self.deadline_s
         self.compile: child.Result | None = None
         self.last: child.Result | None = None
         self.scratch: list[bytes] = []
 
     def run(self) -> NoReturn:
         address = from_env(os.environ)
+        is_suspect = start.is_stamped(address.silent_path, SILENT_COUNTS_S)
+        self.patience_s = self.deadline_s / 15 if is_suspect else self.deadline_s
         try:
-            connection = start.connect_or_start(address, self.deadline_s)
-            if self._converse(connection) is _Outcome.RETIRED:
+            connection = start.connect_or_start(address, self.patience_s)
+            if self._converse(connection, address) is _Outcome.RETIRED:
                 connection.close()
-                self._converse(start.start(address, self.deadline_s))
-        except (DaemonError, ProtocolError, OSError) as e:
+                self._converse(start.start(address, self.patience_s), address)
+        except Exception as e:  # noqa: BLE001  # whatever it was, the compiler must run
+            if isinstance(e, blocking.SilentDaemonError):
+                start.stamp(address.silent_path)
             _note(str(e))
         self._remove_scratch()
         if self.compile is not None:
             _replay(self.compile)
         self._run_original()
 
-    def _converse(self, connection: blocking.Connection) -> _Outcome:
+    def _converse(self, connection: blocking.Connection, address: Address) -> _Outcome:
         """Do what the daemon says; returns when the daemon is of no use any more."""
-        connection.send(self._compile_frame(connection.secret), self.deadline_s)
+        connection.send(self._compile_frame(connection.secret), self.patience_s)
         while True:
-            reply = messages.parse_reply(connection.receive(self.deadline_s))
+            reply = messages.parse_reply(connection.receive(self.patience_s))
+            if self.patience_s < self.deadline_s:
+                self.patience_s = self.deadline_s
+                start.unstamp(address.silent_path)
             match reply:
                 case messages.KeepAlive():
                     continue

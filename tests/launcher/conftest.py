@@ -225,7 +225,7 @@ def launcher(request: pytest.FixtureRequest, installed: Path) -> Iterator[Launch
         one.script("bin/sccache-python", "exit 1")
         yield one
         address = from_env({"SCCACHE_SERVER_UDS": one.address})
-        for path in (address.lock_path, address.failed_path):
+        for path in (address.lock_path, address.failed_path, address.silent_path):
             Path(path).unlink(missing_ok=True)
 
 

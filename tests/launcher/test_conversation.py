@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from sccache.protocol import messages
+from sccache.protocol.address import from_env
 from sccache.protocol.messages import RUN_CAPTURE_STDERR, RUN_CAPTURE_STDOUT, RUN_IS_COMPILE, RUN_NO_STDIN
 from sccache.protocol.version import VERSION_TEXT
 
@@ -281,11 +282,39 @@ def test_the_jobserver_reaches_the_compiler(launcher, how):
     assert done.stdout == plain.stdout
 
 
-def test_abstract_socket(launcher):
-    r"""SCCACHE_SERVER_UDS=\x00name is an abstract socket, its name unescaped."""
-    name = launcher.address
-    launcher.address = f"\0{name} tab\t"
+@pytest.mark.parametrize(
+    "value",
+    [r"\x00NAME", r"\x00NAME\x20tab\t\n\r\'\"\\", r"\x00NAME\xfF\x00x", r"\x00NAME \udcff", "DIR/s\udcffck", "DIR/\\x41"],
+    ids=["plain", "escapes", "bytes", "raw byte", "odd path", "backslash path"],
+)
+def test_the_socket_is_where_the_address_says(launcher, value):
+    """Abstract names and odd paths mean the same to both launchers and to protocol/address.py."""
+    name = f"sccache-test-{os.getpid()}-{launcher.tmp.name}"
+    value = value.replace("NAME", name).replace("DIR", str(launcher.tmp))
+    launcher.address = from_env({"SCCACHE_SERVER_UDS": value}).socket
     with launcher.daemon(lambda peer: peer.send(messages.encode_finish(6))):
-        done = launcher.run("gcc", env={"SCCACHE_SERVER_UDS": rf"\x00{name}\x20tab\t"})
-    launcher.address = name
-    assert done.returncode == 6
+        assert launcher.run("gcc", env={"SCCACHE_SERVER_UDS": value}).returncode == 6
+
+
+def test_a_frame_that_comes_byte_by_byte(launcher):
+    """Nothing depends on how the stream is cut."""
+
+    def script(peer):
+        for byte in messages.KEEP_ALIVE_FRAME + messages.encode_finish(3, b"out"):
+            peer.send(bytes([byte]))
+
+    with launcher.daemon(script):
+        done = launcher.run("gcc")
+    assert (done.returncode, done.stdout) == (3, b"out")
+
+
+def test_many_runs_leave_no_files_open(launcher):
+    """Each Run's captured streams are given up when the next begins."""
+
+    def script(peer):
+        counts = {peer.run(BOTH, "sh", "-c", "ls /proc/$PPID/fd | wc -l").stdout for _ in range(10)}
+        assert len(counts) == 1
+        peer.send(messages.encode_finish(0))
+
+    with launcher.daemon(script):
+        assert launcher.run("gcc").returncode == 0

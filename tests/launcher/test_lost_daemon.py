@@ -5,10 +5,13 @@ import signal
 import stat
 import struct
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from sccache.protocol import messages
+from sccache.protocol.address import from_env
 from sccache.protocol.messages import RUN_CAPTURE_STDERR, RUN_CAPTURE_STDOUT, RUN_IS_COMPILE
 
 BOTH = RUN_CAPTURE_STDOUT | RUN_CAPTURE_STDERR
@@ -77,6 +80,33 @@ def test_silence(launcher, compiler):
     """A daemon that says nothing is given up after a while."""
     with launcher.daemon(lambda peer: peer.hung_up()):
         assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "50"}))
+
+
+def test_a_hung_daemon_costs_a_build_little(launcher, compiler):
+    """After one launcher waited in vain the next ones wait a fifteenth, until the daemon speaks again."""
+    silent = Path(from_env(launcher.env).silent_path)
+    Path(silent).parent.mkdir(mode=0o700, exist_ok=True)
+    with launcher.daemon(lambda peer: peer.hung_up()):
+        assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "30"}))
+        assert silent.exists()
+        started = time.monotonic()
+        assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "1500"}))
+        assert time.monotonic() - started < 1.5
+
+    with launcher.daemon(lambda peer: peer.send(messages.KEEP_ALIVE_FRAME + messages.encode_exec())):
+        assert plain(launcher.run(compiler, "x"))
+    assert not silent.exists()
+
+
+def test_a_directory_that_is_gone(launcher, compiler):
+    """Without a working directory the daemon cannot help; the compiler decides what that means."""
+    gone = launcher.tmp / "gone"
+    gone.mkdir()
+    marker = launcher.script("cc2", f"echo still runs; rmdir {gone} 2>/dev/null; exit 3")
+    with launcher.daemon(lambda peer: peer.send(messages.encode_finish(0))):
+        process = launcher.start(marker, cwd=gone, preexec_fn=lambda: os.rmdir(gone))
+        assert process.communicate(timeout=30)[0] == b"still runs\n"
+    assert process.returncode == 3
 
 
 def test_silence_after_a_keep_alive_and_half_a_frame(launcher, compiler):

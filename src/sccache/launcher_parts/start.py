@@ -62,24 +62,40 @@ def _start_locked(address: Address, timeout_s: float) -> blocking.Connection:
         raise
     finally:
         if not started:
-            _remember_failure(address)
+            stamp(address.failed_path)
     return connection
 
 
 def _failed_just_now(address: Address) -> bool:
+    return is_stamped(address.failed_path, FAILED_COUNTS_S)
+
+
+def is_stamped(path: str, for_s: float) -> bool:
+    """Tell whether a launcher left this stamp a moment ago."""
     try:
-        return abs(time.time() - os.lstat(address.failed_path).st_mtime) < FAILED_COUNTS_S
+        return abs(time.time() - os.lstat(path).st_mtime) < for_s
     except OSError:
         return False
 
 
-def _remember_failure(address: Address) -> None:
+def stamp(path: str) -> None:
+    """Tell other launchers what this one has met."""
+    if not blocking.is_private_dir(os.path.dirname(path)):
+        return
     try:
-        fd = os.open(address.failed_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
         os.write(fd, b"\n")
         os.close(fd)
     except OSError:
         return  # a full disk: the next launcher tries again, which is all that is lost
+
+
+def unstamp(path: str) -> None:
+    """Take a stamp back."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # somebody else was quicker
 
 
 def _lock(address: Address) -> int:

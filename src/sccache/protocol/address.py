@@ -3,7 +3,8 @@ r"""Where the daemon of one user and port is found.
     <uds>     ::= "\x00" <escaped name>    ; the four characters \x00: an abstract socket (Linux)
                 | <path>
     default   =  /tmp/sccache-<uid>/<port>.sock, and beside it <port>.lock (who may start the daemon),
-                 <port>.failed (a start failed a moment ago), <port>.secret (for peers over TCP)
+                 <port>.failed (a start failed a moment ago), <port>.silent (the daemon hung a moment ago),
+                 <port>.secret (for peers over TCP)
 
 Owns: names.  Must not know: sockets, whether anything exists.  native/launcher_address.c computes the same names.
 """
@@ -48,6 +49,11 @@ class Address:
     def failed_path(self) -> str:
         """Its modification time is when a start last failed."""
         return self._base + ".failed"
+
+    @property
+    def silent_path(self) -> str:
+        """Its modification time is when the daemon last let a launcher wait in vain."""
+        return self._base + ".silent"
 
     @property
     def secret_path(self) -> str:

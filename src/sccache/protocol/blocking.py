@@ -29,6 +29,10 @@ class NoDaemonError(DaemonError):
     """Nobody listens at the address; a daemon may be started."""
 
 
+class SilentDaemonError(DaemonError):
+    """The daemon did not say or take anything for as long as we wait."""
+
+
 class Connection:
     """One connection; `secret` is what Compile and Control must present on it (empty on a unix socket)."""
 
@@ -83,7 +87,7 @@ class Connection:
             data = self.socket.recv(max(_CHUNK, self._buffer.missing()))
         except (BlockingIOError, TimeoutError) as e:
             if timeout_s:
-                raise DaemonError(f"the daemon said nothing for {timeout_s:g} s") from e
+                raise SilentDaemonError(f"the daemon said nothing for {timeout_s:g} s") from e
             raise BlockingIOError from e
         except OSError as e:
             raise DaemonError(f"cannot hear the daemon: {e}") from e
