@@ -29,6 +29,8 @@ MAGIC = b"sccsizes"
 LEDGER_VERSION = 1
 SLOTS = 256
 UNKNOWN = 2**64 - 1
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""A file system without locks (some network ones): better a size that drifts until the next count than no cache."""
 _HEADER = Struct("=8sII")
 _SLOT = Struct("=QQ")
 _LEDGER_BYTES = _HEADER.size + SLOTS * _SLOT.size
@@ -63,11 +65,13 @@ class Ledger:
     def locked(self) -> Iterator[None]:
         """Alone among all processes and threads; files may come and go only inside."""
         with self._lock:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            if self._fd < 0:
+                raise OSError(errno.EBADF, "the size ledger was closed")
+            self._flock(fcntl.LOCK_EX)
             try:
                 yield
             finally:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+                self._flock(fcntl.LOCK_UN)
 
     def add(self, slot: int, size_bytes: int) -> None:
         """Note that the slot's files grew by `size_bytes` (or shrank).  Call while locked."""
@@ -131,6 +135,13 @@ class Ledger:
 
     def _write(self, slot: int, size_bytes: int, changes: int) -> None:
         os.pwrite(self._fd, _SLOT.pack(size_bytes, changes % 2**64), _HEADER.size + slot * _SLOT.size)
+
+    def _flock(self, operation: int) -> None:
+        try:
+            fcntl.flock(self._fd, operation)
+        except OSError as e:
+            if e.errno not in _NO_LOCKS:
+                raise
 
     def _check(self, root: str, *, read_only: bool) -> None:
         with self.locked():

@@ -313,3 +313,15 @@ def test_threads_share_a_storage(storage: DiskStorage, root: Path) -> None:
         thread.join()
     assert not torn
     assert storage.used_bytes() == sum(cached_files(root).values())
+
+
+def test_a_closed_storage_fails_politely(storage: DiskStorage) -> None:
+    """A thread that is late when the daemon stops gets a StorageError or a miss, nothing else; the blob is kept or not."""
+    storage.put_nowait(key(1), Kind.ENTRY, b"x")
+    ledger = storage._opened()
+    storage.close()
+    with pytest.raises(OSError, match="closed"), ledger.locked():
+        pass
+    assert storage.get_nowait(key(1), Kind.ENTRY) == b"x"
+    storage.put_nowait(key(2), Kind.ENTRY, b"y")
+    assert storage.used_bytes() == 2
