@@ -36,22 +36,31 @@ class Command:
 
     def parsed(self) -> ParseResult:
         """The final value."""
-        language = (
-            languages.from_file_name(self.source, self.family, plusplus=self.plusplus) if self.x == "none" else languages.from_x(self.x)
-        )
+        language = self._language()
         if language is None:
             return CannotCache("unknown source language" if self.x == "none" else "-x", self.x)
-        gathered, seen = self.gathered, self.gathered.seen
-        if language in languages.HEADERS and Role.ASSEMBLE in seen:
+        if language in languages.HEADERS and Role.ASSEMBLE in self.gathered.seen:
             return CannotCache("-S", self.source)
+        outputs = (self._main_output(language), *self._side_outputs(language))
+        depfile = self._depfile(language)
+        paths = [output.path for output in outputs] + ([depfile.path] if depfile else [])
+        if len(set(paths)) < len(paths):
+            return CannotCache("two outputs in one file", " ".join(paths))
         profile = self._profile()
         if profile:
-            (gathered.input_files if Path(self.cwd, profile).exists() else gathered.absent_files).append(profile)
-        main = self._main_output(language)
-        outputs = (main, *self._side_outputs(language))
+            there = Path(self.cwd, profile).exists()
+            (self.gathered.input_files if there else self.gathered.absent_files).append(profile)
+        return self._value(language, outputs, depfile)
+
+    def _language(self) -> Language | None:
+        if self.x == "none":
+            return languages.from_file_name(self.source, self.family, plusplus=self.plusplus)
+        return languages.from_x(self.x)
+
+    def _value(self, language: Language, outputs: tuple[Output, ...], depfile: Depfile | None) -> ParsedArguments:
+        gathered, seen, main = self.gathered, self.gathered.seen, outputs[0]
         x_words = () if self.x == "none" else ("-x", self.x)
-        records_command = Role.RECORDS_COMMAND in seen
-        whole = self.argv[1:] if records_command else ()
+        whole = self.argv[1:] if Role.RECORDS_COMMAND in seen else ()
         result_key = gathered.key if Role.WARNS_OF_SEARCH in seen else gathered.result_key
         return ParsedArguments(
             language=language,
@@ -59,7 +68,7 @@ class Command:
             source=self.source,
             output=main.path,
             outputs=outputs,
-            depfile=self._depfile(language),
+            depfile=depfile,
             key_args=(*gathered.key, *x_words, *whole),
             result_key_args=(*result_key, *x_words, *whole),
             preprocess_args=(*gathered.preprocess, *x_words),
@@ -71,7 +80,7 @@ class Command:
             colour=gathered.colour,
             debug_info=gathered.debug_info or bool(seen & _HOLDS_CWD),
             output_in_key=bool(seen & _HOLDS_OUTPUT_PATH),
-            native_cpu=gathered.values.get(Role.CPU) == "native",
+            native_cpu=gathered.native_cpu,
             assembles=main.role == "obj",
             needs_preprocessing=languages.needs_preprocessing(language),
             direct_mode=not seen & {Role.NO_DIRECT, Role.REMAPPING_FILE},
@@ -93,7 +102,7 @@ class Command:
 
     def _side_outputs(self, language: Language) -> list[Output]:
         seen, values, naming = self.gathered.seen, self.gathered.values, self.naming
-        found = [Output(role, path, required=False) for role, path in self.gathered.output_files]
+        found = [Output(role, path, required=False) for role, path in dict(self.gathered.output_files).items()]
         if language in languages.ASSEMBLERS and self.family == "gcc" and not self.gathered.split_dwarf:
             return found
         for role, name, suffix in _AUXILIARY:
@@ -161,6 +170,13 @@ _AUXILIARY = (
     (Role.STACK_USAGE, "su", ".su"),
     (Role.CALLGRAPH, "ci", ".ci"),
 )
+SIDE_FILES = frozenset(
+    (
+        *(role for role, _, _ in _AUXILIARY),
+        *(Role.SPLIT_DWARF, Role.SPLIT_DWARF_KIND, Role.OPT_RECORD, Role.OPT_RECORD_FORMAT, Role.PROFILE_USE),
+    )
+)
+"""Options with files whose names depend on the rest of the command line."""
 _HOLDS_OUTPUT_PATH = frozenset(
     (
         Role.COVERAGE_NOTES,

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from sccache.compilers import response_files
+from sccache.compilers import languages, response_files
 from sccache.compilers.arguments import MissingValue, OptionTable, Role
-from sccache.compilers.c_command import Command
+from sccache.compilers.c_command import SIDE_FILES, Command
 from sccache.compilers.collector import Collector, Tables
 from sccache.compilers.options import clang, gcc
 from sccache.model import CannotCache, NotCompilation, ParseResult
@@ -54,7 +54,7 @@ def preprocess_flags(family: str) -> tuple[str, ...]:
     return PREPROCESS_FLAGS[family]
 
 
-def parse(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], plusplus: bool) -> ParseResult:  # noqa: FBT001
+def parse(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], plusplus: bool) -> ParseResult:  # noqa: FBT001 -- the plan's interface
     """Understand one command line; argv[0] is the compiler."""
     expanded = response_files.expand(argv[1:], cwd, _read)
     tables = option_tables(family)
@@ -81,28 +81,40 @@ def _read(path: str) -> bytes | None:
 
 def _refusal(collector: Collector, env: Mapping[str, str], *, complete: bool) -> CannotCache | NotCompilation | None:
     """Why this command line is not cached, in the order in which sccache looks; None when it may be."""
-    seen = collector.seen
-    if Role.NOT_COMPILATION in seen:
+    if Role.NOT_COMPILATION in collector.seen:
         return NotCompilation("tells only")
+    unreadable = _unreadable(collector, complete=complete)
+    if unreadable is not None:
+        return unreadable
+    if not (collector.seen & {Role.COMPILE, Role.ASSEMBLE, Role.PRECOMPILE} or _makes_header(collector)):
+        return NotCompilation("no -c")
+    return _option_refusal(collector, env) or _source_refusal(collector)
+
+
+def _unreadable(collector: Collector, *, complete: bool) -> CannotCache | None:
     if not complete:
         return CannotCache("@")
-    if collector.too_hard is not None:
-        return collector.too_hard
-    if any(source == "-" for source, _ in collector.sources):
+    if collector.too_hard is None and any(source == "-" for source, _ in collector.sources):
         return CannotCache("-")
-    if not seen & {Role.COMPILE, Role.ASSEMBLE, Role.PRECOMPILE}:
-        return NotCompilation("no -c")
-    if any(value.startswith("@") for role, value in collector.values.items() if role in _PATH_ROLES):
-        return CannotCache("@")
-    if collector.too_hard_when_compiling is not None:
-        return collector.too_hard_when_compiling
-    for name in _ENVIRONMENT_WRITES:
-        if name in env:
-            return CannotCache(name)
-    return _source_refusal(collector)
+    return collector.too_hard
 
 
-_PATH_ROLES = frozenset((Role.SEARCH, Role.FORCED_INCLUDE, Role.OUTPUT, Role.DEP_PATH, Role.TARGET, Role.INPUT_FILE))
+def _option_refusal(collector: Collector, env: Mapping[str, str]) -> CannotCache | None:
+    if collector.at_value:
+        return CannotCache("@", collector.at_value)
+    writes = next((name for name in _ENVIRONMENT_WRITES if name in env), None)
+    return collector.too_hard_when_compiling or (CannotCache(writes) if writes else None)
+
+
+def _makes_header(collector: Collector) -> bool:
+    """A header alone is precompiled without -c too, but then gcc names dep-file and side files differently: only without those."""
+    if len(collector.sources) != 1 or collector.seen & SIDE_FILES:
+        return False
+    if collector.seen & {Role.DEP_ALL, Role.DEP_USER} and Role.DEP_PATH not in collector.seen:
+        return False
+    source, x = collector.sources[0]
+    language = languages.from_file_name(source, "", plusplus=False) if x == "none" else languages.from_x(x)
+    return language in languages.HEADERS
 
 
 def _source_refusal(collector: Collector) -> CannotCache | None:

@@ -72,6 +72,8 @@ class Collector(Gathered):
             return
         self.seen.add(argument.role)
         self.values[argument.role] = argument.value
+        if argument.value.startswith("@"):
+            self.at_value = argument.words[0]
         destination = DESTINATIONS[argument.role]
         action = ACTIONS.get(argument.role)
         if action is not None:

@@ -30,9 +30,11 @@ class Gathered:
         self.targets: list[tuple[str, bool]] = []
         """-MT and -MQ values; True: to be quoted."""
         self.arches: set[str] = set()
+        self.at_value = ""
+        """An option's value that begins with @: sccache does not cache those."""
         self.colour = Colour.AUTO
         self.debug_info = False
-        self.optimisation = "0"
+        self.native_cpu = False
         self.split_dwarf = False
         self.too_hard: CannotCache | None = None
         self.too_hard_when_compiling: CannotCache | None = None

@@ -105,6 +105,10 @@ def _search(gathered: Gathered, argument: Argument) -> None:
         gathered.input_files.append(argument.value)
 
 
+def _cpu(gathered: Gathered, argument: Argument) -> None:
+    gathered.native_cpu = gathered.native_cpu or argument.value.startswith("native")
+
+
 def _arch(gathered: Gathered, argument: Argument) -> None:
     gathered.arches.add(argument.value)
     if len(gathered.arches) > 1:
@@ -161,6 +165,7 @@ ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
     Role.OUTPUT_FILE: _output_file,
     Role.OPT_INFO: _opt_info,
     Role.SEARCH: _search,
+    Role.CPU: _cpu,
     Role.ARCH: _arch,
     Role.TO_BACKEND: _backend,
     Role.TO_ASSEMBLER: _assembler,

@@ -19,7 +19,7 @@ def gcc_profile(base: str, cwd: str, directory: str, prefix: str) -> str:
         return f"{directory}/{absolute}.gcda"
     if prefix and absolute.startswith(prefix.rstrip("/") + "/"):
         absolute = absolute[len(prefix.rstrip("/")) + 1 :]
-    parts = ("^" if part == ".." else part for part in absolute.split("/") if part != ".")
+    parts = ("^" if part == ".." else part for part in absolute.split("/"))
     return f"{directory}/{'#'.join(parts)}.gcda"
 
 

@@ -16,7 +16,10 @@ from msgspec import Struct
 MAX_FILES = 200  # gcc gives up after 2,000 expansions; anything near that is a loop
 MAX_WORDS = 500_000
 
-_BLANK = frozenset(" \t\n\r\v\f")
+_BLANK = frozenset(" \t\n\r")
+_READ_DIFFERENTLY = ("\0", "\v", "\f", "\ufeff")
+"""Characters on which libiberty and LLVM disagree; so they do on a backslash at the very end."""
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Expanded(Struct, frozen=True):
@@ -29,29 +32,27 @@ class Expanded(Struct, frozen=True):
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a response file; empty quoted words vanish, as in reference 5.3."""
+    """The words of a response file; an empty quoted word counts (gcc takes it for a file name)."""
     words: list[str] = []
-    word: list[str] = []
+    word: list[str] | None = None
     quote = ""
     characters = iter(text)
     for character in characters:
+        if not quote and character in _BLANK:
+            if word is not None:
+                words.append("".join(word))
+            word = None
+            continue
+        word = [] if word is None else word
         if character == "\\":
-            word.append(next(characters, "\\"))
-        elif quote:
-            if character == quote:
-                quote = ""
-            else:
-                word.append(character)
-        elif character in "'\"":
+            word.append(next(characters, ""))
+        elif character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
             quote = character
-        elif character not in _BLANK:
+        else:
             word.append(character)
-        elif word:
-            words.append("".join(word))
-            word = []
-    if word:
-        words.append("".join(word))
-    return words
+    return words if word is None else [*words, "".join(word)]
 
 
 def expand(words: Sequence[str], cwd: str, read: Callable[[str], bytes | None]) -> Expanded:
@@ -78,6 +79,8 @@ def _content(word: str, cwd: str, read: Callable[[str], bytes | None], files_rea
     if len(word) < 2 or files_read >= MAX_FILES:
         return None
     raw = read(str(PurePath(cwd, word[1:])))
-    if raw is None or b"\0" in raw:
+    if raw is None or raw.startswith(_UTF16):
         return None
-    return raw.decode("utf-8", "surrogateescape")
+    text = raw.decode("utf-8", "surrogateescape")
+    odd = text.endswith("\\") or any(character in text for character in _READ_DIFFERENTLY)
+    return None if odd else text

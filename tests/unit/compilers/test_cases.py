@@ -195,7 +195,9 @@ def compare(parsed: object, expect: Expected, cwd: str) -> None:
 
 def run_and_compare(family: str, case: Case, args: list[str], parsed: ParsedArguments, root: Path) -> None:
     before = snapshot(root)
-    ran = subprocess.run([driver(family, case), *args], cwd=root, capture_output=True, text=True, check=False, env={**os.environ, **case.env})
+    ran = subprocess.run(
+        [driver(family, case), *args], cwd=root, capture_output=True, text=True, check=False, env={**os.environ, **case.env}
+    )
     assert (ran.returncode == 0) == case.compiles, ran.stderr
     made = {name for name, mtime in snapshot(root).items() if before.get(name) != mtime}
     if not case.compiles:
