@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from sccache.errors import StorageError
 from sccache.storage.disk_files import Eviction, count_slot, delete_abandoned
-from sccache.storage.disk_ledger import SLOTS, Ledger
+from sccache.storage.disk_ledger import SLOTS, Ledger, lock_file
 
 EVICTION_LOCK_NAME = ".sccache-evicting"
 BATCH_S = 1.0
@@ -135,7 +135,7 @@ class Keeper:
             return
         lock = os.open(f"{self._root}/{EVICTION_LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another process is at it
         else:

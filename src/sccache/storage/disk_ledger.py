@@ -41,6 +41,15 @@ def slot_of(key: str) -> int:
     return int(key[:2], 16)
 
 
+def lock_file(fd: int, operation: int) -> None:
+    """As flock, but where the file system has no locks there is nothing to wait for."""
+    try:
+        fcntl.flock(fd, operation)
+    except OSError as e:
+        if e.errno not in _NO_LOCKS:
+            raise
+
+
 class Ledger:
     """The open file of one cache directory.  Safe to share among threads; other processes have their own."""
 
@@ -67,11 +76,11 @@ class Ledger:
         with self._lock:
             if self._fd < 0:
                 raise OSError(errno.EBADF, "the size ledger was closed")
-            self._flock(fcntl.LOCK_EX)
+            lock_file(self._fd, fcntl.LOCK_EX)
             try:
                 yield
             finally:
-                self._flock(fcntl.LOCK_UN)
+                lock_file(self._fd, fcntl.LOCK_UN)
 
     def add(self, slot: int, size_bytes: int) -> None:
         """Note that the slot's files grew by `size_bytes` (or shrank).  Call while locked."""
@@ -135,13 +144,6 @@ class Ledger:
 
     def _write(self, slot: int, size_bytes: int, changes: int) -> None:
         os.pwrite(self._fd, _SLOT.pack(size_bytes, changes % 2**64), _HEADER.size + slot * _SLOT.size)
-
-    def _flock(self, operation: int) -> None:
-        try:
-            fcntl.flock(self._fd, operation)
-        except OSError as e:
-            if e.errno not in _NO_LOCKS:
-                raise
 
     def _check(self, root: str, *, read_only: bool) -> None:
         with self.locked():
