@@ -350,14 +350,6 @@ char *strrchr(const char *text, int wanted)
     return last;
 }
 
-size_t strspn(const char *text, const char *accepted)
-{
-    size_t size = 0;
-    while (text[size] && strchr(accepted, text[size]))
-        size++;
-    return size;
-}
-
 size_t strcspn(const char *text, const char *refused)
 {
     size_t size = 0;
@@ -401,10 +393,6 @@ char *strerror(int number)
         return "Exec format error";
     case ENOMEM:
         return "Cannot allocate memory";
-    case ENOTDIR:
-        return "Not a directory";
-    case EISDIR:
-        return "Is a directory";
     default:
         return "it cannot be executed";
     }
