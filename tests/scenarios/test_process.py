@@ -107,12 +107,13 @@ def test_output_is_a_directory(w: World, cc: str) -> None:
 @scenario(*BOTH)
 def test_nonutf8_and_spaces(w: World, cc: str) -> None:
     """Names with spaces, quotes, latin-1 bytes, newlines, dollars and hashes."""
+    unclear = {"gcc": (b"new\nline", b"@at"), "clang": (b"new\nline", b"@at", b"tab\t", b"back\\slash")}  # depfiles cannot tell them
     for name in (b"a b", b"quo'te", b'dou"ble', b"lat\xe9in", "ünïcode".encode(), b"new\nline", b"dol$lar", b"ha#sh", b"tab\t", b"back\\slash", b"star*", b"-", b"@at"):
         source = name + b".c"
         w.write(source, '#include "v.h"\nint x;\n')
         w.write("v.h", "")
         w.run(cc, "-MD", "-c", b"./" + source, b"-o", name + b".o")
-        w.run(cc, "-MD", "-c", b"./" + source, b"-o", name + b".o", expect=HIT if name not in (b"new\nline",) else ANY)
+        w.run(cc, "-MD", "-c", b"./" + source, b"-o", name + b".o", expect=ANY if name in unclear[cc] else HIT)
 
 
 @scenario(*BOTH)

@@ -83,7 +83,7 @@ class Sccache:
 
     def daemon_pid(self, env: Mapping[str, str]) -> int | None:
         """Ask the kernel who listens on the socket."""
-        address = env["SCCACHE_SERVER_UDS"].replace("\\x00", "\0")
+        address = env.get("SCCACHE_SERVER_UDS", "").replace("\\x00", "\0")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             try:
                 peer.connect(address)

@@ -19,6 +19,7 @@ from arena import snapshot
 from arena.products import Product
 
 STEP_DEADLINE_S = 120.0  # nothing here takes ten seconds; more is a hang
+SETTLED_AFTER_NS = 30_000_000  # a change is trusted when it is older than the file clock's granularity, twice 10 ms
 FIRST_MTIME_S = 1_700_000_000  # sources are old: the guard against files newer than the clock is not under test here
 
 # What a step promises about the cache.
@@ -175,7 +176,7 @@ class World:
         start = time.time_ns()
         while True:
             marker.touch()
-            if marker.stat().st_mtime_ns > start + 8_000_000:
+            if marker.stat().st_mtime_ns > start + SETTLED_AFTER_NS:
                 return
             time.sleep(0.001)
 
