@@ -41,6 +41,8 @@ class Role(Enum):
     """Changes code generation and perhaps header directories or the programs run."""
     CPU = auto()
     """Like TARGET; the value `native` makes this machine's processor an input."""
+    COMPILER_ONLY = auto()
+    """Like PASS, but the preprocessor run can do without it, or refuses it."""
     LINKER = auto()
     """Concerns linking alone; still hashed, because a driver may warn of it."""
     UNHASHED = auto()
@@ -109,6 +111,8 @@ class Role(Enum):
     """The value names a file whose content changes the result."""
     REMAPPING_FILE = auto()
     """Like INPUT_FILE, and it redirects other files, so that a dep-file cannot be trusted."""
+    PLUGIN = auto()
+    """gcc's -fplugin=: a file, or the short name of one in the compiler's own directory."""
     TOOLCHAIN_FILE = auto()
     """Names a file that the compiler may look up in its own directories."""
     MODULE_FILE = auto()

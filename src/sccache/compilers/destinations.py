@@ -36,6 +36,8 @@ DESTINATIONS: dict[Role, To] = {
     Role.TOOLCHAIN_FILE: _EVERYWHERE,
     Role.PLUSPLUS: _EVERYWHERE,
     Role.ARCH: _EVERYWHERE,
+    Role.PLUGIN: ALL,
+    Role.COMPILER_ONLY: _KEYS,
     Role.LINKER: _KEYS,
     Role.COMPILE: To.NAME,
     Role.ASSEMBLE: To.NAME,

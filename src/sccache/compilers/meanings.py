@@ -16,7 +16,13 @@ _COLOURS = {"": Colour.ALWAYS, "always": Colour.ALWAYS, "never": Colour.NEVER}
 _SECTION_KINDS = frozenset(("all", "labels", "none"))
 _BACKEND_HARD = ("-time-passes", "-time-trace", "-stats", "-track-memory", "dump", "output", "file", "-dot-", "-view-", "-load", "-path=")
 """Parts of LLVM option names that write or read files, or print times and addresses."""
-_FILE_ROLES = {"-aux-info": "aux-info", "-aux-info=": "aux-info", "--serialize-diagnostics": "dia", "-serialize-diagnostics": "dia"}
+_FILE_ROLES = {
+    "-aux-info": "aux-info",
+    "-aux-info=": "aux-info",
+    "--serialize-diagnostics": "dia",
+    "-serialize-diagnostics": "dia",
+    "-fthin-link-bitcode=": "thin-link",
+}
 
 
 def _too_hard(gathered: Gathered, argument: Argument) -> None:
@@ -81,6 +87,13 @@ def _list_file(gathered: Gathered, argument: Argument) -> None:
 
 def _toolchain_file(gathered: Gathered, argument: Argument) -> None:
     (gathered.input_files if "/" in argument.value else gathered.toolchain_files).append(argument.value)
+
+
+def _plugin(gathered: Gathered, argument: Argument) -> None:
+    if "/" in argument.value or argument.value.endswith(".so"):
+        gathered.input_files.append(argument.value)
+    else:
+        gathered.toolchain_files.append(f"plugin/{argument.value}.so")
 
 
 def _forced_include(gathered: Gathered, argument: Argument) -> None:
@@ -161,6 +174,7 @@ ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
     Role.MODULE_FILE: _module_file,
     Role.LIST_FILE: _list_file,
     Role.TOOLCHAIN_FILE: _toolchain_file,
+    Role.PLUGIN: _plugin,
     Role.FORCED_INCLUDE: _forced_include,
     Role.OUTPUT_FILE: _output_file,
     Role.OPT_INFO: _opt_info,

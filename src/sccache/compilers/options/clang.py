@@ -45,7 +45,10 @@ FILES_READ = (
     Option("-ivfsstatcache", _EITHER, Role.REMAPPING_FILE),
     Option("-fmodule-file=", _JOINED, Role.MODULE_FILE),
     Option("-fmodule-map-file=", _JOINED, Role.INPUT_FILE),
+    Option("-fplugin=", _JOINED, Role.INPUT_FILE),
     Option("-fpass-plugin=", _JOINED, Role.INPUT_FILE),
+    Option("-fcodegen-data-use=", _JOINED, Role.INPUT_FILE),
+    Option("-fms-secure-hotpatch-functions-file=", _JOINED, Role.INPUT_FILE),
     Option("-fembed-offload-object=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-blacklist=", _JOINED, Role.INPUT_FILE),
     Option("-fsanitize-ignorelist=", _JOINED, Role.INPUT_FILE),
@@ -72,6 +75,7 @@ FILES_WRITTEN = (
     Option("--serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
     Option("-serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
     Option("-dependency-file", _NEXT, Role.PASS),
+    Option("-fthin-link-bitcode=", _JOINED, Role.OUTPUT_FILE),
     Option("-fmodule-output", _NOTHING, Role.MODULE_OUTPUT),
     Option("-fmodule-output=", _JOINED, Role.MODULE_OUTPUT_PATH),
     Option("-fsave-optimization-record=", _JOINED, Role.OPT_RECORD_FORMAT),
@@ -140,7 +144,7 @@ _NOT_CACHED = (
 _NOT_CACHED_PREFIXES = (
     *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
-    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl"),
+    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
 )
 
 _NOT_CACHED_NEXT = (

@@ -208,7 +208,6 @@ COVERAGE_AND_PROFILE = (
 SIDE_OUTPUTS = (
     Option("-fstack-usage", _NOTHING, Role.STACK_USAGE),
     Option("-fsave-optimization-record", _NOTHING, Role.OPT_RECORD),
-    Option("-fplugin=", _JOINED, Role.INPUT_FILE),
 )
 
 GCC_SIDE_OUTPUTS = (
@@ -230,7 +229,15 @@ GCC_SIDE_OUTPUTS = (
     Option("-dp", _NOTHING, Role.PASS),
     Option("-dP", _NOTHING, Role.PASS),
     Option("-Q", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fplugin=", _JOINED, Role.PLUGIN),
 )
+
+WITHOUT_DIRECTIVES_ONLY = (
+    Option("-Wunused-macros", _NOTHING, Role.COMPILER_ONLY),
+    Option("-traditional", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-traditional-cpp", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+)
+"""gcc refuses these together with -fdirectives-only."""
 
 _STOPS_EARLY = ("-E", "--preprocess", "-M", "--dependencies", "-MM", "--user-dependencies", "-fsyntax-only")
 
@@ -296,7 +303,7 @@ SHARED = (
 )
 """Also clang's, where clang.py has no row of the same name."""
 
-ROWS = (*SHARED, *GCC_SIDE_OUTPUTS, *OTHER_LANGUAGES)
+ROWS = (*SHARED, *GCC_SIDE_OUTPUTS, *WITHOUT_DIRECTIVES_ONLY, *OTHER_LANGUAGES)
 
 BEHIND_WP = (
     Option("-MD", _NEXT, Role.DEP_ALL),
