@@ -22,13 +22,14 @@ HINT = "Install a C compiler and Python's headers, then reinstall pysccache, for
 class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's parameter is of no use to us
     """Put commands and extension module into the wheel."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatchling's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tell hatchling what to pack."""
         root = Path(self.root)
         self._work = tempfile.TemporaryDirectory(prefix="pysccache-build-")
         work = Path(self._work.name)
         native = _load(root / "native" / "compile.py")
-        build_id = _digest(root)
+        is_editable = version == "editable"
+        build_id = "source" if is_editable else _digest(root)  # the source tree's own _build.py says so
         missing: list[str] = []
 
         launcher = work / "launcher"
@@ -42,14 +43,14 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
             build_data["shared_scripts"][str(script)] = name
         module = work / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
         has_module = _try(native, lambda: native.compile_module(module), "the native module", missing)
-        if has_module:
+        if has_module and not is_editable:  # scripts/build-native puts it into the source tree
             build_data["force_include"][str(module)] = f"sccache/{module.name}"
 
-        facts = work / "_build.py"
-        facts.write_text(
-            _facts((root / "src/sccache/_build.py").read_text(), build_id, missing, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module)
-        )
-        build_data["force_include"][str(facts)] = "sccache/_build.py"
+        if not is_editable:
+            facts = work / "_build.py"
+            source = (root / "src/sccache/_build.py").read_text()
+            facts.write_text(_facts(source, build_id, missing, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module))
+            build_data["force_include"][str(facts)] = "sccache/_build.py"
         build_data["pure_python"] = not (has_launcher or has_module)
         if has_module:
             build_data["infer_tag"] = True

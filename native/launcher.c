@@ -188,7 +188,7 @@ static _Noreturn void run_python(const char *role, char **arguments)
     argv[0] = "sccache-python";
     argv[1] = (char *)role;
     memcpy(argv + 2, arguments, (count + 1) * sizeof *argv);
-    execute(python, argv, environ);
+    execute(python, argv, python_environment());
     fail("cannot run", python, strerror(errno));
 }
 

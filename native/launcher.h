@@ -109,5 +109,6 @@ const char *own_path(void);
 const char *find_program(const char *name);
 int execute(const char *path, char **argv, char **envp);
 const char *python_beside_us(void);
+char **python_environment(void);
 
 #endif

@@ -114,3 +114,19 @@ const char *python_beside_us(void)
     }
     return find_program("sccache-python"); /* we are a copy or a hard link somewhere else */
 }
+
+/* A build's PYTHONPATH, PYTHONHOME, PYTHONWARNINGS are meant for the Python that it builds or runs, not for ours. */
+char **python_environment(void)
+{
+    size_t count = 1;
+    for (char **variable = environ; *variable; variable++)
+        count++;
+    char **kept = malloc(count * sizeof *kept), **at = kept;
+    if (!kept)
+        return environ;
+    for (char **variable = environ; *variable; variable++)
+        if (strncmp(*variable, "PYTHON", 6) != 0)
+            *at++ = *variable;
+    *at = NULL;
+    return kept;
+}

@@ -99,7 +99,7 @@ static int run_start_command(const char *python)
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGCHLD, SIG_DFL);
         char *argv[] = {"sccache-python", "cli", "--start-server-for-compile", NULL};
-        execute(python, argv, environ);
+        execute(python, argv, python_environment());
         _exit(127);
     }
     int status = 0;

@@ -210,7 +210,7 @@ def _run_python(role: str, arguments: Sequence[bytes]) -> NoReturn:
     python = programs.python_beside_us()
     if python:
         try:
-            child.hand_over(python, [b"sccache-python", role.encode(), *arguments], programs.environment())
+            child.hand_over(python, [b"sccache-python", role.encode(), *arguments], programs.python_environment())
         except OSError as e:
             _fail("cannot run", python, e.strerror or str(e))
     if role == "dist":

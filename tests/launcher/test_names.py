@@ -48,6 +48,15 @@ def test_spellings_of_our_name(launcher, name):
     assert launcher.run("-s", program=link).stdout == b"python: cli -s\n"
 
 
+def test_the_builds_python_settings_are_not_ours(launcher):
+    """A build's PYTHONPATH or PYTHONHOME must not break the command line or the daemon; everything else is passed on."""
+    launcher.script("bin/sccache-python", 'echo "${PYTHONPATH-none} ${PYTHONHOME-none} ${PYTHONWARNINGS-none} $KEPT"')
+    odd = {"PYTHONPATH": "/no", "PYTHONWARNINGS": "ignore", "KEPT": "kept"}
+    if launcher.kind != "python":  # which itself would not start with it
+        odd["PYTHONHOME"] = "/no"
+    assert launcher.run("-s", env=odd).stdout == b"none none none kept\n"
+
+
 def test_missing_python_is_explained(launcher):
     """One sentence, exit code 2."""
     (launcher.bin / "sccache-python").unlink()

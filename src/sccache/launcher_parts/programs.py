@@ -35,6 +35,11 @@ def changed_environment(changes: Sequence[bytes]) -> dict[bytes, bytes]:
     return env
 
 
+def python_environment() -> dict[bytes, bytes]:
+    """Leave out what the build means for a Python of its own: PYTHONPATH, PYTHONHOME, PYTHONWARNINGS."""
+    return {key: value for key, value in environment().items() if not key.startswith(b"PYTHON")}
+
+
 def find(name: bytes) -> bytes | None:
     """Find `name` as execvp would, but never ourselves: a masquerading link stands earlier on PATH than the compiler."""
     if os.path.dirname(name):

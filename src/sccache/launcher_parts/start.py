@@ -147,7 +147,7 @@ def _become_start_command(python: bytes) -> None:
         for fd in range(3):
             os.dup2(null, fd)
         os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
-        os.execve(python, [b"sccache-python", b"cli", b"--start-server-for-compile"], programs.environment())
+        os.execve(python, [b"sccache-python", b"cli", b"--start-server-for-compile"], programs.python_environment())
     finally:
         os._exit(127)
 
