@@ -23,10 +23,11 @@ _NO_NEW_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 """The directory takes no new file, but the file itself may still be writable."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE_IN_PLACE = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
-_WRITE_NAMELESS = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | os.O_CLOEXEC
+_WRITE_NAMELESS = os.O_RDWR | getattr(os, "O_TMPFILE", 0) | os.O_CLOEXEC
 _NO_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
 """File systems without O_TMPFILE: NFS, overlays of older kernels."""
 _CAN_LINK = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+_COPIED_AT_ONCE = 1 << 30
 _LINK_TRIES = 5  # somebody else makes the same file at the same time
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PRIVATE = 0o600
@@ -156,7 +157,7 @@ class OutputFile:
                 if error is None and self._place is not _Place.TARGET:  # written over it keeps its mode, as a compiler does
                     os.fchmod(self.fd, self._mode)
                 if error is None and self._place is _Place.NAMELESS:
-                    self._link()
+                    self._name()
             finally:
                 os.close(self.fd)  # NFS and quotas report a full disk here
             if error is None and self._place is _Place.BESIDE:
@@ -168,18 +169,36 @@ class OutputFile:
                 with contextlib.suppress(OSError):  # the error that brought us here is the one to report
                     os.unlink(self._temporary)
 
-    def _link(self) -> None:
+    def _name(self) -> None:
         """Give the nameless file its name."""
         for _ in range(_LINK_TRIES):
             self._unlink_target()
             try:
-                # the directory's descriptor makes Python call linkat, which follows the link in /proc
-                os.link(f"/proc/self/fd/{self.fd}", self._path, src_dir_fd=self.fd, follow_symlinks=True)
+                self._link()
             except FileExistsError:
                 self._found = _lstat(self._path)
+            except OSError:
+                self._place = _Place.BESIDE
+                self._copy_beside()
+                return
             else:
                 return
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path)
+
+    def _link(self) -> None:
+        # with the descriptor of a directory Python calls linkat, which follows the link in /proc; it is not looked at
+        os.link(f"/proc/self/fd/{self.fd}", self._path, src_dir_fd=self.fd, follow_symlinks=True)
+
+    def _copy_beside(self) -> None:
+        """The same file with a private name: some sandboxes let nobody link what has none."""
+        fd, self._temporary = create_temporary(self._path[: self._path.rfind("/") + 1] + _PREFIX)
+        try:
+            os.fchmod(fd, self._mode)
+            offset = 0
+            while count := os.sendfile(fd, self.fd, offset, _COPIED_AT_ONCE):
+                offset += count
+        finally:
+            os.close(fd)
 
     def _unlink_target(self) -> None:
         if self._found is not None:

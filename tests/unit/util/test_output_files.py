@@ -211,6 +211,23 @@ def test_without_nameless_files_a_private_name_is_used(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.o"]
 
 
+class NoLinks(OutputFile):
+    """As in a sandbox where a nameless file can be made but not linked."""
+
+    def _link(self) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_where_nameless_files_cannot_be_linked_they_are_copied(tmp_path: Path) -> None:
+    """Slower, but the same file."""
+    data = os.urandom(300_000)
+    (tmp_path / "a.o").write_bytes(b"old")
+    with NoLinks(f"{tmp_path}/a.o", 0o664) as output:
+        output.write(data)
+    assert ((tmp_path / "a.o").read_bytes(), (tmp_path / "a.o").stat().st_mode & 0o7777) == (data, 0o664)
+    assert os.listdir(tmp_path) == ["a.o"]
+
+
 def test_a_writer_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     """While a file is being written there is nothing to see."""
     target = tmp_path / "a.o"
