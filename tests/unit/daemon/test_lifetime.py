@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +31,15 @@ class Place:
         return load(self.env, str(self.path))
 
     def start(self, run: Callable[[ConfigMemory, Claim, Ready_], None], origin: Origin = Origin.USER) -> Start:
-        return start_daemon(self.config, self.env, origin, run)
+        def noted(memory: ConfigMemory, claim: Claim, ready: Ready_) -> None:
+            (self.path / "pid").write_text(str(os.getpid()))
+            run(memory, claim, ready)
+
+        return start_daemon(self.config, self.env, origin, noted)
+
+    def wait_for_end(self) -> None:
+        """Wait until the last daemon is gone; it is our child."""
+        os.waitpid(int((self.path / "pid").read_text()), 0)
 
     def told(self) -> dict[str, object]:
         """What a daemon wrote down about itself."""
@@ -58,6 +65,7 @@ def end(place: Place) -> None:
         caller.settimeout(20.0)
         caller.connect(place.env["SCCACHE_SERVER_UDS"])
         caller.recv(1)
+    place.wait_for_end()
 
 
 def test_ready(place: Place):
@@ -136,9 +144,7 @@ def test_bug(place: Place):
         raise ZeroDivisionError("oh")
 
     assert place.start(run) == Failed("ZeroDivisionError: oh")
-    deadline = time.monotonic() + 5
-    while "Traceback" not in (place.path / "log").read_text() and time.monotonic() < deadline:
-        pass
+    place.wait_for_end()
     assert "Traceback" in (place.path / "log").read_text()
 
 
@@ -169,16 +175,13 @@ def test_errors_after_ready(place: Place):
     other = place.path / "other"
 
     def run(_memory: ConfigMemory, _claim: Claim, ready: Ready_) -> None:
-        (place.path / "told").write_text(json.dumps({"pid": os.getpid()}))
         pipe = next(fd for fd in os.listdir("/proc/self/fd") if "pipe" in _target(fd))
         ready()
         os.dup2(os.open(other, os.O_WRONLY | os.O_CREAT), int(pipe))
         raise AddressInUseError
 
     assert isinstance(place.start(run), Ready)
-    pid = place.told()["pid"]
-    assert isinstance(pid, int)
-    os.waitpid(pid, 0)
+    place.wait_for_end()
     assert other.read_bytes() == b""
 
 
