@@ -197,6 +197,7 @@ def _keep(kept: Kept, bench: Bench) -> int:
         made_by=f"{job.driver.family} {job.driver.version}",
         bound_to=b"",
         level=_level(job, bench.config),
+        key=key,
     )
     bench.storage.put_nowait(key, Kind.ENTRY, blob)
     if kept.timeless and lookup.is_direct(job):
