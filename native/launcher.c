@@ -8,7 +8,7 @@ enum outcome { LOST, RETIRED };
 static struct {
     struct result compile; /* the compile itself has run: its result is the answer */
     struct result last;    /* what a replay repeats */
-    char **scratch[16];
+    char **scratch[64]; /* of as many Runs; a daemon that asks for more goes round in circles */
     int scratch_count;
 } so_far = {.compile = {.out = -1, .err = -1}, .last = {.out = -1, .err = -1}};
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SILENT_AFTER_MS = 15_000
 SILENT_COUNTS_S = 60.0  # a build of a thousand files must not wait for a hung daemon a thousand times
+MAX_RUNS = 64  # a daemon that asks for more goes round in circles
 EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
 
 
@@ -48,6 +49,7 @@ class _Launch:
         self.compile: child.Result | None = None
         self.last: child.Result | None = None
         self.scratch: list[bytes] = []
+        self.runs = 0
 
     def run(self) -> NoReturn:
         address = from_env(os.environ)
@@ -124,6 +126,9 @@ class _Launch:
 
     def _run(self, run: messages.Run, connection: blocking.Connection) -> bool:
         """Run a command and report it; False when the daemon was lost meanwhile."""
+        if self.runs == MAX_RUNS:
+            return False
+        self.runs += 1
         self.scratch += run.scratch
         if self.last is not None and self.last is not self.compile:
             self.last.close()

@@ -212,6 +212,28 @@ def test_lost_after_a_killed_compile(launcher):
         assert launcher.run(compiler).returncode == -signal.SIGABRT
 
 
+def test_a_daemon_that_goes_round_in_circles(launcher, compiler):
+    """After 64 Runs the launcher has had enough."""
+
+    def script(peer):
+        for _ in range(64):
+            peer.run(BOTH, "/bin/true")
+        peer.ask(BOTH, "/bin/true")
+        assert peer.hung_up()
+
+    with launcher.daemon(script):
+        assert plain(launcher.run(compiler, "x"))
+
+
+@pytest.mark.parametrize("code", [-500, -64, -(1 << 31) + 1])
+def test_a_signal_that_does_not_exist(launcher, code):
+    """Some failure, no message, no hanging."""
+    with launcher.daemon(lambda peer: peer.send(messages.encode_finish(code))):
+        done = launcher.run("gcc")
+    assert done.returncode != 0 or code == -(1 << 31) + 1
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
 def test_exec_of_a_missing_program(launcher, compiler):
     """A daemon that names a program that is not there cannot break the build."""
     with launcher.daemon(lambda peer: peer.send(messages.encode_exec(b"/no/such"))):

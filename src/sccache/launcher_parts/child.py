@@ -254,14 +254,21 @@ def write_all(fd: int, data: bytes) -> bool:
 def exit_as(status: int) -> NoReturn:
     """Exit as the child did; by the same signal if one killed it, so that our parent sees what it would have seen."""
     if status < 0 and os.name != "nt":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the compiler has left its core; ours would overwrite it
-        if -status not in (signal.SIGKILL, signal.SIGSTOP):
-            signal.signal(-status, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [-status])
-        os.kill(os.getpid(), -status)
+        _die_of(-status)
     os._exit(status & 0xFF if status >= 0 else 128 - status & 0xFF)
+
+
+def _die_of(number: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the compiler has left its core; ours would overwrite it
+    try:
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        os.kill(os.getpid(), number)
+    except (OSError, ValueError):
+        return  # no such signal
 
 
 def _unlinked_file() -> int:
