@@ -54,7 +54,8 @@ class LookedFor(Struct, frozen=True):
     absent: Mapping[str, tuple[str, ...]]
     """Directory → names in it that must not be files."""
     present: tuple[str, ...] = ()
-    """Files that the compiler looked at but did not list as inputs: precompiled headers that it found unfit."""
+    """Files that the compiler looked at but does not list as inputs: `__has_include` found them, or they are precompiled headers
+    that it found unfit."""
 
 
 class Listing(Struct, frozen=True):
@@ -64,6 +65,7 @@ class Listing(Struct, frozen=True):
     files: frozenset[str] | None
     """Everything but directories and links; None: ask name by name."""
     links: frozenset[str] = frozenset()
+    directories: frozenset[str] = frozenset()
 
 
 class Listings:
@@ -130,33 +132,43 @@ class _Search:
 
     def _look_for_names(self, beside: str, names: Includes) -> None:
         for name in names.quoted:
-            self._look_quoted(beside, name)
+            self._keep_if(name in names.probed, self._look_quoted(beside, name))
         for name in names.bracketed:
-            if name not in self._found:
-                self._found[name] = self._first(self._bracket, name)
+            self._keep_if(name in names.probed, self._look_bracketed(name))
         for name in names.next:
-            self._all([beside, *self._quote], name)
+            self._all([beside, *self._quote], name, keep_present=name in names.probed)
         if names.embedded:
             places = [beside, *map(self._directory, self._compile.search.embed)]
             for name in names.embedded:
-                self._first(places, name)
+                self._keep_if(name in names.probed, self._first(places, name))
 
-    def _look_quoted(self, beside: str, name: str) -> None:
-        if self._first([beside], name) is None:
-            key = '"' + name  # no name in angle brackets begins so
-            if key not in self._found:
-                self._found[key] = self._first(self._quote, name)
+    def _look_quoted(self, beside: str, name: str) -> str | None:
+        found = self._first([beside], name)
+        if found is not None:
+            return found
+        key = '"' + name  # no name in angle brackets begins so
+        if key not in self._found:
+            self._found[key] = self._first(self._quote, name)
+        return self._found[key]
+
+    def _look_bracketed(self, name: str) -> str | None:
+        if name not in self._found:
+            self._found[name] = self._first(self._bracket, name)
+        return self._found[name]
+
+    def _keep_if(self, is_probed: bool, path: str | None) -> None:  # noqa: FBT001  # reads as a sentence
+        """A file that was only asked about must stay."""
+        if is_probed and path is not None and path not in self._inputs:
+            self._present.add(path)
 
     def _look_for_computed(self) -> None:
         """A macro made some names: they may be those of any input below a searched directory, or any that a macro defines."""
         computing = {_parent(path) for path, names in self._compile.inputs if names.computed}
-        wanted = {name for _, names in self._compile.inputs for name in names.defined}
-        wanted |= _names_below({*self._quote, *computing}, self._inputs)
-        for name in wanted:
+        defined = {name for _, names in self._compile.inputs for name in names.defined}
+        for name in defined | _names_below({*self._quote, *computing}, self._inputs):
             for beside in computing:
-                self._look_quoted(beside, name)
-            if name not in self._found:
-                self._found[name] = self._first(self._bracket, name)
+                self._keep_if(name in defined, self._look_quoted(beside, name))
+            self._keep_if(name in defined, self._look_bracketed(name))
 
     def _look_for_unexplained(self) -> None:
         """Inputs that nobody named, such as gcc's stdc-predef.h, were looked for along the search path all the same."""
@@ -173,6 +185,8 @@ class _Search:
         for beside, name in asked:
             for ending in compiled.precompiled:
                 self._all([beside, *self._quote], name + ending, keep_present=True)
+                # One of several precompiled headers in a directory of that name may be taken.
+                self._is_certain &= not any(self._is_directory(*_split(place, name + ending)) for place in [beside, *self._quote])
 
     def _first(self, places: Iterable[str], name: str) -> str | None:
         """The first place of `name`; the places before it must stay without it."""
@@ -197,7 +211,6 @@ class _Search:
             directory, base = _split(place, name)
             if not self._is_file(directory, base):
                 self._add([(directory, base)])
-                self._is_certain &= not (keep_present and os.path.isdir(f"{directory}/{base}"))
                 continue
             path = f"{directory}/{base}"
             self._reached.add(path)
@@ -224,6 +237,13 @@ class _Search:
             path = f"{directory}/{base}"
             return os.path.exists(path) and not os.path.isdir(path)
         return base in listing.files
+
+    def _is_directory(self, directory: str, base: str) -> bool:
+        """After `_is_file` of the same."""
+        listing = self._seen[directory]
+        if listing is None or (listing.files is not None and base not in listing.directories and base not in listing.links):
+            return False
+        return os.path.isdir(f"{directory}/{base}")
 
     def _check_age(self, directory: str, base: str) -> None:
         """What is there now but no input may have come after the compiler looked: then nothing is certain."""
@@ -263,16 +283,18 @@ def _split(place: str, name: str) -> tuple[str, str]:
 def _list(directory: str, stamp: Stamp) -> Listing | None:
     if stamp[2] > BIG_DIRECTORY_BYTES:
         return Listing(stamp, None)
-    files, links = [], []
+    files, links, directories = [], [], []
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.is_symlink():
                     links.append(entry.name)
-                elif not entry.is_dir(follow_symlinks=False):
+                elif entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.name)
+                else:
                     files.append(entry.name)
     except NotADirectoryError:
         return None
     except OSError:
         return Listing(stamp, None)
-    return Listing(stamp, frozenset(files), frozenset(links))
+    return Listing(stamp, frozenset(files), frozenset(links), frozenset(directories))

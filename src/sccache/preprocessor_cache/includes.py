@@ -48,6 +48,8 @@ class Includes(Struct, frozen=True):
     """By `#include_next` or `__has_include_next`, which may look behind the first find."""
     embedded: tuple[str, ...] = ()
     """By `#embed` or `__has_embed`, quoted or not."""
+    probed: tuple[str, ...] = ()
+    """Those of the names that `__has_include` and the like ask about: whether they exist matters, included or not."""
     computed: bool = False
     """Some name is made by a macro …"""
     defined: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class Includes(Struct, frozen=True):
 def scan(data: bytes) -> Includes:
     """The names in a file's bytes."""
     text = unspliced(data)
-    found: dict[str, set[bytes]] = {"quoted": set(), "bracketed": set(), "next": set(), "embedded": set()}
+    found: dict[str, set[bytes]] = {form: set() for form in ("quoted", "bracketed", "next", "embedded", "probed")}
     computed = False
     for pattern in (_LINE, _PROBE):
         for match in pattern.finditer(text):
@@ -66,12 +68,15 @@ def scan(data: bytes) -> Includes:
                 computed = computed or pattern is _PROBE or _may_begin_directive(text, match.start())
             else:
                 found[_form(how, b"" if quoted is None else b'"')].add(quoted or bracketed)
+                if pattern is _PROBE:
+                    found["probed"].add(quoted or bracketed)
     defined = {quoted or bracketed for pattern in _DEFINED for quoted, bracketed in pattern.findall(text)}
     return Includes(
         quoted=_names(found["quoted"]),
         bracketed=_names(found["bracketed"]),
         next=_names(found["next"]),
         embedded=_names(found["embedded"]),
+        probed=_names(found["probed"]),
         computed=computed,
         defined=_names({name for name in defined if b"." in name or b"/" in name}),
     )

@@ -76,6 +76,16 @@ def test_a_name_that_is_nowhere(tree: Tree) -> None:
     assert tree.absent() == {"src/opt.h", "i1/opt.h", "i2/opt.h", "i3/opt.h", "none/opt.h"}
 
 
+def test_a_header_that_is_only_asked_about(tree: Tree) -> None:
+    """`__has_include` that said yes: the file is no input, but must stay; a conditional include need not."""
+    tree.add("src/a.c", "#if __has_include(<x.h>)\n#endif\n#if 0\n#include <y.h>\n#endif\n__has_include_next(<z.h>)")
+    for name in ("i2/x.h", "i2/y.h", "i2/z.h", "i3/z.h"):
+        tree.write(name)
+    found = tree.find()
+    assert found is not None
+    assert found.present == tuple(f"{tree.root}/{name}" for name in ("i2/x.h", "i2/z.h", "i3/z.h"))
+
+
 def test_names_in_directories(tree: Tree) -> None:
     """`dir/x.h` is looked for in each directory's `dir`, there or not; `..` is left to the system."""
     tree.add("src/a.c", '#include <sub/x.h>\n#include "../y.h"').add("i3/sub/x.h").add("y.h")

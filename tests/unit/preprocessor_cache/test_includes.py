@@ -48,7 +48,9 @@ def test_directives(text: bytes, found: Includes) -> None:
 )
 def test_probes(text: bytes, form: str, name: str) -> None:
     """A name that is only asked about is looked for like one that is included."""
-    assert getattr(scan(text), form) == (name,)
+    found = scan(text)
+    assert getattr(found, form) == (name,)
+    assert found.probed == (name,)
 
 
 @pytest.mark.parametrize(
