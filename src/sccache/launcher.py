@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SILENT_AFTER_MS = 15_000
 SILENT_COUNTS_S = 60.0  # a build of a thousand files must not wait for a hung daemon a thousand times
 MAX_RUNS = 64  # a daemon that asks for more goes round in circles
+_ROLES = {"cli": "sccache.cli", "dist": "sccache.launcher_parts.dist"}
 EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
 
 
@@ -213,16 +214,16 @@ def _fail(what: str, name: bytes, why: str = "") -> NoReturn:
 def _run_python(role: str, arguments: Sequence[bytes]) -> NoReturn:
     """Hand over to the command line; beside an installed launcher that is a program of its own, as for the native one."""
     python = programs.python_beside_us()
-    if python:
-        try:
-            child.hand_over(python, [b"sccache-python", role.encode(), *arguments], programs.python_environment())
-        except OSError as e:
-            _fail("cannot run", python, e.strerror or str(e))
-    if role == "dist":
-        from sccache.launcher_parts.dist import main as command
-    else:
-        from sccache.cli import main as command
-    sys.exit(command([os.fsdecode(argument) for argument in arguments]))
+    words = [b"sccache-python", role.encode(), *arguments]
+    if not python:
+        python = os.fsencode(sys.executable)
+        ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        code = f"import sys; sys.path[0] = {ours!r}; from {_ROLES[role]} import main; sys.exit(main(sys.argv[1:]))"
+        words = [python, b"-c", os.fsencode(code), *arguments]
+    try:
+        child.hand_over(python, words, programs.python_environment())
+    except OSError as e:
+        _fail("cannot run", python, e.strerror or str(e))
 
 
 def main() -> NoReturn:

@@ -59,10 +59,10 @@ def test_the_builds_python_settings_are_not_ours(launcher):
 
 def test_missing_python_is_explained(launcher):
     """One sentence, exit code 2."""
-    (launcher.bin / "sccache-python").unlink()
-    done = launcher.run("--show-stats", env={"PATH": "/nonexistent"})
     if launcher.kind == "python":
         pytest.skip("the Python launcher is that Python itself")
+    (launcher.bin / "sccache-python").unlink()
+    done = launcher.run("--show-stats", env={"PATH": "/nonexistent"})
     assert done.returncode == 2
     assert done.stderr == f"sccache: error: cannot find sccache-python beside `{launcher.program}`: reinstall pysccache\n".encode()
 
@@ -136,3 +136,16 @@ def test_a_copy_masquerades_too(launcher, masquerade):
     else:
         shutil.copy(launcher.program, masquerade)
     assert launcher.run("1", program=masquerade).stdout == f"{launcher.tmp}/tools/mycc 1\n".encode()
+
+
+def test_the_python_launcher_alone(launcher):
+    """Without a program beside it the Python launcher is its own Python; `python -m sccache` is such a one."""
+    if launcher.kind != "python":
+        pytest.skip("the native launcher has no Python of its own")
+    (launcher.bin / "sccache-python").unlink()
+    done = launcher.run("--version", env={"PATH": "/nonexistent"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"sccache ")
+    dist = launcher.run("status", program=launcher.bin / "sccache-dist", env={"PATH": "/nonexistent"})
+    assert dist.returncode == 2
+    assert b"cannot distribute" in dist.stderr
