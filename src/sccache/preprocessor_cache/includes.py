@@ -9,6 +9,7 @@ Owns: the scanner and its memory by content.  Must not know: search directories,
 import os
 import re
 import sys
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -23,10 +24,10 @@ _BLANK = rb"(?:[ \t\v\f]|(?>/\*.*?\*/))*+"
 _SPACE = rb"(?:\s|(?>/\*.*?\*/))*+"
 # A name, or the first letter of the macro that makes it (in a comment, `#include` is often followed by neither).
 _OPERAND = rb'(?:"([^"\n]+)"|<([^>\n]+)>|([A-Za-z_$\x80-\xff\\]))'
-_LINE = re.compile(
-    rb"(?:#|%%:|\?\?=)%(blank)s(include_next|include|import|embed)(?!\w)%(blank)s%(operand)s" % {b"blank": _BLANK, b"operand": _OPERAND},
-    re.DOTALL,
-)
+_DIRECTIVE = rb"%s(include_next|include|import|embed)(?!\w)%s%s" % (_BLANK, _BLANK, _OPERAND)
+_LINE = re.compile(b"#" + _DIRECTIVE, re.DOTALL)
+# A pattern of its own: one that begins with a letter is found four times as fast.
+_DIGRAPH_LINE = re.compile(rb"(?:%:|\?\?=)" + _DIRECTIVE, re.DOTALL)
 _PROBE = re.compile(
     rb"__has_(include_next|include|embed)(?:__)?\s*\(%(blank)s%(operand)s" % {b"blank": _SPACE, b"operand": _OPERAND},
     re.DOTALL,
@@ -61,7 +62,7 @@ def scan(data: bytes) -> Includes:
     text = unspliced(data)
     found: dict[str, set[bytes]] = {form: set() for form in ("quoted", "bracketed", "next", "embedded", "probed")}
     computed = False
-    for pattern in (_LINE, _PROBE):
+    for pattern in _patterns(text):
         for match in pattern.finditer(text):
             how, quoted, bracketed, macro = match.groups()
             if macro:
@@ -100,6 +101,14 @@ class IncludeMemory:
                 self._known.clear()
             known = self._known[content_digest] = scan(data)
         return known
+
+
+def _patterns(text: bytes) -> Iterator[re.Pattern[bytes]]:
+    yield _LINE
+    if b"__has_" in text:
+        yield _PROBE
+    if b"%:" in text or b"??=" in text:
+        yield _DIGRAPH_LINE
 
 
 def _may_begin_directive(text: bytes, at: int) -> bool:
