@@ -1,6 +1,6 @@
 """clang's options that mean something to a cache, over gcc's table.  Data only; anything not here is hashed and passed on.
 
-Sources: the Clang command line reference (14 to 21), `clang --help-hidden`, `clang -cc1 --help`, and reference 5.6.
+Sources: clang 14's `--help-hidden`, `--autocomplete` and `-cc1 --help`, reference 5.6; options of later versions from public patches.
 A test runs the real compiler over every row that takes a word of its own.
 """
 
@@ -31,6 +31,7 @@ DRIVER = (
     Option("--precompile", _NOTHING, Role.PRECOMPILE),
     Option("-fcolor-diagnostics", _NOTHING, Role.COLOUR_ALWAYS),
     Option("-fno-color-diagnostics", _NOTHING, Role.COLOUR_NEVER),
+    Option("-help", _NOTHING, Role.NOT_COMPILATION),
     Option("--help-hidden", _NOTHING, Role.NOT_COMPILATION),
     Option("--autocomplete=", _JOINED, Role.NOT_COMPILATION),
     Option("-ccc-print-phases", _NOTHING, Role.NOT_COMPILATION),
@@ -136,7 +137,19 @@ WORDS_OF_THEIR_OWN = (
 
 _NOT_CACHED = (
     *("-fcxx-modules", "-fno-profile-instr-generate", "-fno-profile-instr-use", "-fprebuilt-implicit-modules"),
-    *("-ftime-trace", "--analyze", "-rewrite-objc", "-rewrite-legacy-objc", "-emit-ast", "-verify-pch", "-fdriver-only"),
+    *(
+        "-ftime-trace",
+        "--analyze",
+        "-rewrite-objc",
+        "-rewrite-legacy-objc",
+        "-emit-ast",
+        "-verify-pch",
+        "-fdriver-only",
+        "--migrate",
+        "-module-file-info",
+        "-ObjC",
+        "-ObjC++",
+    ),
     *("-save-stats", "--save-stats", "-fproc-stat-report", "-emit-interface-stubs", "-emit-merged-ifs", "-fno-profile-use"),
     *("-dD", "-dI", "-dM"),
 )
@@ -144,7 +157,7 @@ _NOT_CACHED = (
 _NOT_CACHED_PREFIXES = (
     *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
-    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
+    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl", "-objcmt-", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
 )
 
 _NOT_CACHED_NEXT = (

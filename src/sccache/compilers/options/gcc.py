@@ -1,8 +1,7 @@
 """gcc's options that mean something to a cache.  Data only; anything not here is hashed and passed on.
 
-Sources: the GCC manual (12 to 15: "Invoking GCC", "Options Controlling the Kind of Output", "Developer Options"), `gcc --help=…`,
-and reference 5.3.  A test runs the real compiler over every row that takes a word of its own, and over every option that
-`gcc --completion` knows to see that none which takes a word is missing.
+Sources: the GCC manual and gcc 12's `--help=…` and `--completion=`, reference 5.3; options of gcc 13 and later from public patches.
+A test runs the real compiler over every row and every option that `gcc --completion` knows, to see which take a word of their own.
 """
 
 from sccache.compilers.arguments import Option, Role, Takes
