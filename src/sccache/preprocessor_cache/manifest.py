@@ -3,7 +3,8 @@
     <manifest> ::= "SCMF" <version> <checksum> zstd(<payload>)
     <version>  ::= uint8
     <checksum> ::= BLAKE3-256 of all bytes after it
-    <payload>  ::= msgpack array: <paths> <rows> <names> <lists> <variants>
+    <payload>  ::= msgpack array: <key> <paths> <rows> <names> <lists> <variants>
+    <key>      ::= the key it was stored under, or empty
     <paths>    ::= absolute paths, joined by NUL; one below base directory number N is written "N" or "N/rest"
     <rows>     ::= <row>*                ; inputs; variants share them
     <row>      ::= path digest size mtime_ns ctime_ns    ; uint32, 32 bytes, int64 each; a time of 0 was not recorded

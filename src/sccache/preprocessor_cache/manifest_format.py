@@ -37,6 +37,7 @@ class _PackedVariant(Struct, array_like=True):
 
 
 class _Payload(Struct, array_like=True):
+    key: str
     paths: bytes
     rows: bytes
     names: bytes
@@ -47,21 +48,22 @@ class _Payload(Struct, array_like=True):
 _decoder = msgspec.msgpack.Decoder(_Payload)
 
 
-def encode(manifest: Manifest, roots: Sequence[str] = ()) -> bytes:
+def encode(manifest: Manifest, roots: Sequence[str] = (), key: str = "") -> bytes:
     """Pack a manifest; without its oldest variants if it is too large, b"" if even one is.
 
     `roots`: base directories; a path below one is stored by its number, so it is found below that one in another checkout.
+    `key`: what it will be stored under; `decode` refuses it under another.
     """
     variants = manifest.variants
     while variants:
-        packed = zstandard.ZstdCompressor(level=1).compress(_Packer(roots).payload(variants))
+        packed = zstandard.ZstdCompressor(level=1).compress(_Packer(roots).payload(key, variants))
         if len(packed) + _BODY_AT <= MAX_MANIFEST_BYTES:
             return _HEAD + digest(packed) + packed
         variants = variants[: len(variants) // 2]
     return b""
 
 
-def decode(data: bytes, roots: Sequence[str] = ()) -> Manifest:
+def decode(data: bytes, roots: Sequence[str] = (), key: str = "") -> Manifest:
     """Unpack a manifest; DamagedError for anything that `encode` of this version did not make.
 
     A variant with a path below a base directory that is not among `roots` cannot apply here and is left out.
@@ -69,8 +71,10 @@ def decode(data: bytes, roots: Sequence[str] = ()) -> Manifest:
     if data[: len(_HEAD)] != _HEAD or data[len(_HEAD) : _BODY_AT] != digest(data[_BODY_AT:]):
         raise DamagedError("not a manifest, or of another version, or damaged")
     try:
-        payload = zstandard.ZstdDecompressor().decompress(data[_BODY_AT:], max_output_size=MAX_PAYLOAD_BYTES)
-        return _unpacked(_decoder.decode(payload), roots)
+        payload = _decoder.decode(zstandard.ZstdDecompressor().decompress(data[_BODY_AT:], max_output_size=MAX_PAYLOAD_BYTES))
+        if payload.key and key and payload.key != key:
+            raise DamagedError(f"manifest of {payload.key} under {key}")
+        return _unpacked(payload, roots)
     except (zstandard.ZstdError, msgspec.DecodeError, struct.error, IndexError, ValueError) as e:
         raise DamagedError(f"manifest: {e}") from e
 
@@ -85,12 +89,12 @@ class _Packer:
         self._rows: dict[bytes, int] = {}
         self._lists: dict[tuple[str, ...], int] = {}
 
-    def payload(self, variants: Sequence[Variant]) -> bytes:
+    def payload(self, key: str, variants: Sequence[Variant]) -> bytes:
         packed = [self._variant(variant) for variant in variants]
         lists = [_u32s([self._names.setdefault(name, len(self._names)) for name in names]) for names in self._lists]
         paths = "\0".join([self._marked(path) for path in self._paths])
         return msgspec.msgpack.encode(
-            _Payload(os.fsencode(paths), b"".join(self._rows), os.fsencode("\0".join(self._names)), lists, packed),
+            _Payload(key, os.fsencode(paths), b"".join(self._rows), os.fsencode("\0".join(self._names)), lists, packed),
         )
 
     def _variant(self, variant: Variant) -> _PackedVariant:

@@ -1,5 +1,7 @@
 """Manifests as bytes: round trips, base directories, damage."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +105,27 @@ def test_changed_bytes_are_damaged(manifest: Manifest, data: st.DataObject) -> N
     for damaged in (whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :], whole[:at], whole + b"x"):
         with pytest.raises(DamagedError):
             decode(damaged)
+
+
+def test_another_manifest_under_this_name() -> None:
+    """A whole and undamaged manifest that lies under another's key is refused."""
+    data = encode(Manifest((Variant((), {}, "key"),)), key="one")
+    assert decode(data, key="one") == decode(data)
+    with pytest.raises(DamagedError):
+        decode(data, key="two")
+
+
+def test_format_1_still_reads() -> None:
+    """A manifest of format 1, as released."""
+    with open(os.path.join(os.path.dirname(__file__), "../../data/manifest-1.bin"), "rb") as file:
+        (variant,) = decode(file.read(), ("/checkout",), "ab" * 32).variants
+    assert variant == Variant(
+        (Input("/checkout/a.c", digest(b"a"), 1, 2, 3), Input("/usr/include/stdio.h", digest(b"b"), 4)),
+        {"/checkout/include": ("a.h", "b.h"), "/opt": ("a.h",)},
+        "cd" * 32,
+        b"/checkout",
+        1700000000,
+    )
 
 
 def test_other_versions_are_damaged() -> None:
