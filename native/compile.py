@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent
@@ -30,10 +30,18 @@ def compile_launcher(output: Path, version_text: str, *, without_libc: bool = Tr
     """Make the launcher: without libc if that works here (see launcher_x86_64.c), else static, else as the system likes it."""
     sources = [str(path) for path in sorted(NATIVE.glob("launcher*.c"))]
     common = [*_COMMON, "-std=c11", f'-DVERSION_TEXT="{version_text}"', *sources, "-o", str(output)]
-    variants = [["-static", "-s"], ["-s"], []]
-    if without_libc and sys.platform == "linux" and platform.machine() == "x86_64":
-        variants.insert(0, _WITHOUT_LIBC)
-    _try_each(variants, common, output, _passes_exit_codes_on)
+    if without_libc and sys.platform == "linux" and platform.machine() == "x86_64" and _makes(_WITHOUT_LIBC, common, output):
+        return
+    _try_each([["-static", "-s"], ["-s"], []], common, output)
+
+
+def _makes(variant: Sequence[str], common: Sequence[str], output: Path) -> bool:
+    """Also run it: what replaces libc may link and still not start.  Where /tmp may not execute anything, libc is the safe choice."""
+    try:
+        _try_each([variant], common, output)
+    except CannotCompile:
+        return False
+    return _passes_exit_codes_on(output)
 
 
 def _passes_exit_codes_on(launcher: Path) -> bool:
@@ -54,10 +62,10 @@ def compile_module(output: Path) -> None:
         raise CannotCompile(f"there is no Python.h in {include}")
     common = [*_COMMON, *_MODULE, "-I", include, str(NATIVE / "_native.c"), "-o", str(output)]
     mac = ["-undefined", "dynamic_lookup"]
-    _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output, Path.exists)
+    _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output)
 
 
-def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path, works: Callable[[Path], bool]) -> None:
+def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path) -> None:
     why = "there is no C compiler"
     for compiler in _compilers():
         for variant in variants:
@@ -67,9 +75,9 @@ def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: 
             except (OSError, subprocess.TimeoutExpired) as e:
                 why = f"{compiler[0]}: {e}"
                 break
-            if done.returncode == 0 and output.exists() and works(output):
+            if done.returncode == 0 and output.exists():
                 return
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}" if done.returncode else "its program does not run"]
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             why = f"{compiler[0]}: {said[-1]}"
     raise CannotCompile(why)
 
