@@ -49,7 +49,8 @@ class Sccache:
 
     def environment(self, home: Path) -> dict[str, str]:
         """Settings that keep one test's cache and daemon apart from all others'."""
-        return {"SCCACHE_DIR": str(home / "cache"), "SCCACHE_SERVER_UDS": str(home / "sock"), "SCCACHE_IDLE_TIMEOUT": "120"}
+        mode = {"SCCACHE_DEPEND": "true"} if os.environ.get("SCCACHE_TEST_MODE") == "depend" else {}
+        return {"SCCACHE_DIR": str(home / "cache"), "SCCACHE_SERVER_UDS": str(home / "sock"), "SCCACHE_IDLE_TIMEOUT": "120", **mode}
 
     def cache_dir(self, env: Mapping[str, str]) -> Path:
         """Where entries are."""
