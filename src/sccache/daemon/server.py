@@ -227,7 +227,7 @@ def _frame(answer: Answer) -> bytes:
         case Replay():
             return messages.encode_replay()
         case Exec():
-            return messages.encode_exec(os.fsencode(answer.executable))
+            return messages.encode_exec(os.fsencode(answer.executable), [os.fsencode(word) for word in answer.argv])
 
 
 def _mount_namespace() -> int:

@@ -63,6 +63,8 @@ class Exec(Struct, frozen=True):
     """Run the command without us; an empty executable means exactly as the caller wrote it."""
 
     executable: str = ""
+    argv: tuple[str, ...] = ()
+    """Empty: as the caller wrote it."""
 
 
 Answer = Finish | Replay | Exec
