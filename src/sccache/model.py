@@ -160,7 +160,7 @@ class FileFacts(Struct, frozen=True):
     mtime_ns: int
     ctime_ns: int
     time_macros: int
-    """Bits: 1 __TIME__, 2 __DATE__, 4 __TIMESTAMP__ occur somewhere in the bytes; 8 `.incbin`/`.include`-like text, 16 #embed/__has_embed."""
+    """Bits: 1 __TIME__, 2 __DATE__, 4 __TIMESTAMP__ occur somewhere in the bytes; 8 `.incbin`/`.include`-like text, 16 #embed/__has_embed, 32 inline assembler."""
 
 
 class ProducedFile(Struct, frozen=True):

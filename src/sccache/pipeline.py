@@ -18,7 +18,7 @@ from sccache.stages import lookup, recipes, results
 from sccache.stages.bench import Bench
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
 from sccache.stages.job import Job
-from sccache.stages.toolchains import Driver, Toolchains
+from sccache.stages.toolchains import Driver, ForeignCompiler, Toolchains
 
 
 class Pipeline:
@@ -38,17 +38,18 @@ class Pipeline:
         driver = await self._toolchains.driver(request, hands)
         if driver is None:
             return Exec()
-        if isinstance(driver, str):
+        untouched = Exec(driver.path, (driver.name, *request.argv[1:]))
+        if isinstance(driver, ForeignCompiler):
             self._stats.count("requests_unsupported_compiler")
-            return Exec(driver)
+            return untouched
         parsed = c_family.parse(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
         match parsed:
             case NotCompilation():
                 self._stats.count("requests_not_compile")
-                return Exec(driver.path)
+                return untouched
             case CannotCache(reason=reason):
                 self._stats.count_not_cached(reason)
-                return Exec(driver.path)
+                return untouched
             case ParsedArguments():
                 self._stats.count("requests_executed")
                 return await self._compile_parsed(request, driver, parsed, hands, store)
@@ -106,9 +107,7 @@ class Pipeline:
                 self.hot.remember(job, hit)
         return finish
 
-    async def _miss(
-        self, job: Job, hands: Hands, store: results.StoreSoon, reason: str, text: recipes.Preprocessed | None
-    ) -> Answer:
+    async def _miss(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str, text: recipes.Preprocessed | None) -> Answer:
         recipe = recipes.compile_recipe(job, self._scratch, text)
         attempt = results.begin(job, text)
         ran = await hands.run(recipe.command)
@@ -132,7 +131,7 @@ class Pipeline:
         self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, *, counted_as: str | None
     ) -> Answer:
         colour = recipes.colour_arguments(driver.family, parsed, request)
-        command = Command(driver.path, (*request.argv[1:], *colour), is_compile=True, name=request.argv[0])
+        command = Command(driver.path, (*request.argv[1:], *colour), is_compile=True, name=driver.name)
         ran: Ran = await hands.run(command)
         if ran.status != 0:
             self._stats.compile_failed(ran.duration_ns)

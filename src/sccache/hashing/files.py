@@ -37,7 +37,7 @@ except ImportError:  # no C compiler where this was installed
 MAX_FILES = 200_000
 SCAN_WHOLE_BYTES = 64 << 20
 """Source text is scanned in memory; what is larger is no source, and gets every flag."""
-ALL_FLAGS = 0b11111
+ALL_FLAGS = 0b111111
 _ABSENT = 0
 _UNSETTLED = ANY - 1
 """A number that no row has."""

@@ -1,7 +1,7 @@
 """What the raw bytes of a source or header may make the compiler read besides `#include`d files and the clock.
 
 Found by text, so on the safe side: comments and strings count.  Flags are the bits of `FileFacts.time_macros`:
-1, 2, 4 the time macros; 8 the assembler's `.incbin` and `.include`; 16 `#embed` and `__has_embed`.
+1, 2, 4 the time macros; 8 the assembler's `.incbin` and `.include`; 16 `#embed` and `__has_embed`; 32 inline assembler.
 
 Owns: the scanner.  Must not know: files, digests.
 """
@@ -10,7 +10,7 @@ import re
 
 from sccache.hashing.time_macros import macros_in
 
-ASSEMBLER_INCLUDE, EMBED = 8, 16
+ASSEMBLER_INCLUDE, EMBED, INLINE_ASSEMBLER = 8, 16, 32
 
 ELF = b"\x7fELF"
 """No compiler takes such a file for source, and scanning cc1's 31 MB took 1.6 s of a fresh machine's first compile."""
@@ -53,6 +53,8 @@ def source_flags(data: bytes) -> int:
     lower = text.lower()  # the assembler's directives are case-insensitive
     if _may_read_through_assembler(lower):
         flags |= ASSEMBLER_INCLUDE
+    if b"asm" in text and _ASM_WORD.search(text):
+        flags |= INLINE_ASSEMBLER
     if b"embed" in text and _EMBED_LINE.search(text):
         flags |= EMBED
     return flags

@@ -3,12 +3,16 @@
 Owns: the three macros and how gcc and clang spell their values.  Must not know: files, clocks, what follows from a find.
 """
 
+import re
+from collections.abc import Set
 from datetime import datetime, timedelta
 
 TIME, DATE, TIMESTAMP = 1, 2, 4
 """Bits of `FileFacts.time_macros`."""
 
 _MACROS = ((b"__TIME__", TIME), (b"__DATE__", DATE), (b"__TIMESTAMP__", TIMESTAMP))
+# "Tue Nov 14 22:13:23 2023"
+_TIMESTAMP = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ 0-9]\d \d\d:(\d\d):(\d\d) \d{4}")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 # Zones differ from UTC by a multiple of a quarter of an hour, at most by 14 hours, and the caller's TZ need not be ours.
 _QUARTERS = (0, 15, 30, 45)
@@ -31,6 +35,15 @@ def expansions_in(data: bytes, start: datetime, end: datetime) -> bool:
     a compiler may split such a string into 8-byte constants, so of a date only the first eight characters are looked for.
     """
     return any(day in data for day in _days(start, end)) or _has_time(data, start - timedelta(seconds=1), end + timedelta(seconds=1))
+
+
+def timestamps_in(data: bytes, stamps_s: Set[int]) -> bool:
+    """Does `data` hold the text that __TIMESTAMP__ has for one of these modification times (seconds), in any time zone?
+
+    Only what has the form is looked at, and minutes and seconds are compared: zones move both hour and day.
+    """
+    wanted = {((stamp // 60 + quarter) % 60, stamp % 60) for stamp in stamps_s for quarter in _QUARTERS}
+    return any((int(match[1]), int(match[2])) in wanted for match in _TIMESTAMP.finditer(data))
 
 
 def _days(start: datetime, end: datetime) -> set[bytes]:

@@ -5,7 +5,7 @@ Must not know: keys, storage, how commands are run.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -19,6 +19,8 @@ from sccache.stages.job import Job
 
 TIME_MACROS = 7  # FileFacts.time_macros: __TIME__ | __DATE__ | __TIMESTAMP__
 ASSEMBLER_INCLUDES = 8
+INLINE_ASSEMBLER = 32
+SYSTEM = "/usr/"  # the C library's headers rename symbols by asm, all of them without reading files
 PRECOMPILED = {"gcc": (".gch",), "clang": (".gch", ".pch")}
 CLOCK_GRANULARITY_NS = 20_000_000  # a kernel tick is at most 10 ms; twice that for safety
 
@@ -28,6 +30,8 @@ class Inputs(Struct, frozen=True):
 
     names: tuple[str, ...]
     """As the compiler spelled them, in its order; the source is first."""
+    payloads: tuple[str, ...]
+    """What the assembler read beside them, as it names them."""
     facts: Mapping[str, FileFacts]
     """Absolute path → content, of every file read, headers' precompiled forms included."""
 
@@ -35,9 +39,18 @@ class Inputs(Struct, frozen=True):
         """Whether any input contains text of these kinds."""
         return any(facts.time_macros & bits for facts in self.facts.values())
 
-    def changed_since(self, start_ns: int) -> bool:
-        """Whether an input was written at or after this moment (wall clock), within the clock's granularity."""
-        limit = start_ns - CLOCK_GRANULARITY_NS
+    def has_inline_assembler(self) -> bool:
+        """Whether a file that is not the system's contains inline assembler."""
+        return any(facts.time_macros & INLINE_ASSEMBLER for path, facts in self.facts.items() if not path.startswith(SYSTEM))
+
+    def changed_since(self, start_ns: int, *, preprocessed: bool) -> bool:
+        """Whether an input was written after this moment (wall clock).
+
+        Files carry the time of the last tick: one written just after the moment may seem older.  When the content was
+        hashed before the compile and compared after it, that shows by itself; when it was hashed only after, files so
+        close to the moment are not trusted.
+        """
+        limit = start_ns if preprocessed else start_ns - CLOCK_GRANULARITY_NS
         return any(facts.mtime_ns >= limit or facts.ctime_ns >= limit for facts in self.facts.values())
 
     def times(self) -> bytes:
@@ -59,7 +72,7 @@ def read_depfile(path: str) -> tuple[str, ...] | None:
         return None
 
 
-def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Iterable[str] = ()) -> Inputs | None:
+def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Sequence[str] = ()) -> Inputs | None:
     """Facts of everything a dependency file names; None when one of them cannot be read (it is gone, or not a file)."""
     facts: dict[str, FileFacts] = {job.source: job.source_facts}
     for name in (*names, *extra):
@@ -76,7 +89,7 @@ def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Iterable[s
             if found is None:
                 return None
             facts[precompiled] = found
-    return Inputs(tuple(names), facts)
+    return Inputs(tuple(names), tuple(extra), facts)
 
 
 def _precompiled(path: str, suffixes: tuple[str, ...]) -> list[str]:
@@ -114,3 +127,19 @@ def surroundings(job: Job, inputs: Inputs, memories: Memories, started_ns: int) 
         started_ns=started_ns,
     )
     return looked_for(compiled, memories.listings)
+
+
+def payload_absences(job: Job, inputs: Inputs) -> dict[str, tuple[str, ...]]:
+    """Places where the assembler would have found a payload before the one it read: it looks along the -I path too."""
+    cwd = job.request.cwd
+    places = [cwd, *(job.path(name) for name in (*job.toolchain.bracket, *job.toolchain.missing))]
+    absent: dict[str, set[str]] = {}
+    for payload in inputs.payloads:
+        path = job.path(payload)
+        spellings = {payload, *(os.path.relpath(path, place) for place in places if path.startswith(place + "/"))}
+        for place in places:
+            for spelling in spellings:
+                candidate = os.path.join(place, spelling)
+                if not os.path.exists(candidate):
+                    absent.setdefault(os.path.dirname(candidate), set()).add(os.path.basename(candidate))
+    return {place: tuple(sorted(names)) for place, names in absent.items()}

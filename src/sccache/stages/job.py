@@ -66,6 +66,10 @@ class Job(Struct, frozen=True):
             found.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
         return found
 
+    def defers_code(self) -> bool:
+        """Whether code is generated at link time: the options, ours too, are then recorded in the object."""
+        return any(arg.startswith("-flto") for arg in self.parsed.key_args)
+
     def hides_paths(self) -> bool:
         """Whether the output may hold paths in compressed or packed form, where they cannot be searched for."""
         made = any(output.role in _PACKED_ROLES for output in self.parsed.outputs)
@@ -86,21 +90,28 @@ class Job(Struct, frozen=True):
         key.add("skip system headers", str(self.preprocessor.skip_system_headers))
         return key.key()
 
-    def text_key(self, text: bytes, extra: tuple[bytes, ...]) -> str:
-        """Key of the result by its preprocessed text's digest."""
+    def text_key(self, parts: tuple[bytes, ...], contents: Mapping[str, bytes]) -> str:
+        """Key of the result by its preprocessed text and the raw content of every file read.
+
+        The text holds what conditions and look-ups came to; the files hold what no text shows: directives, the spacing of
+        macro definitions.  Both reach diagnostics.
+        """
         key = self._common("text")
         key.add("arguments", self.roots.arguments(self.parsed.result_key_args))
-        key.add("text", text)
-        for content in extra:
-            key.add("also", content)
+        for part in parts:
+            key.add("text", part)
+        self._add_contents(key, contents)
         return key.key()
 
     def inputs_key(self, contents: Mapping[str, bytes]) -> str:
         """Key of the result by the content of every input."""
         key = KeyBuilder("inputs").add("manifest", self.manifest_key())
-        for path, content in sorted(contents.items()):
-            key.add(self.roots.path(path), content)
+        self._add_contents(key, contents)
         return key.key()
+
+    def _add_contents(self, key: KeyBuilder, contents: Mapping[str, bytes]) -> None:
+        for path, content in sorted((self.roots.path(path), content) for path, content in contents.items()):
+            key.add(path, content)
 
     def checkout(self) -> bytes:
         """Digest of the directories that results may name."""
@@ -130,12 +141,14 @@ def named_inputs(parsed: ParsedArguments, request: CompileRequest, files: FileMe
     return found
 
 
-def wants_colour(parsed: ParsedArguments, request: CompileRequest) -> bool:
+def wants_colour(family: str, parsed: ParsedArguments, request: CompileRequest) -> bool:
     """Whether the compiler, run plainly, would colour its diagnostics."""
     if parsed.colour is not Colour.AUTO:
         return parsed.colour is Colour.ALWAYS
     env = request.env
-    return bool(request.terminal & Terminal.STDERR) and env.get("TERM", "dumb") != "dumb" and env.get("GCC_COLORS") != ""
+    if not request.terminal & Terminal.STDERR or env.get("TERM", "dumb") == "dumb":
+        return False
+    return family == "clang" or env.get("GCC_COLORS") != ""
 
 
 def diagnostics_context(request: CompileRequest, *, colour: bool) -> bytes:
@@ -192,7 +205,7 @@ def make(
         return None
     hash_cwd = config.disk.preprocessor.hash_working_directory
     roots = Roots(config.basedirs if hash_cwd else (*config.basedirs, request.cwd), source, request.cwd)
-    colour = wants_colour(parsed, request)
+    colour = wants_colour(driver.family, parsed, request)
     common = common_records(request, parsed, toolchain, roots, hash_cwd=hash_cwd)
     contents = tuple(content.hex() for _, content in named)
     return Job(

@@ -79,7 +79,7 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
 
 def by_text(job: Job, text: Preprocessed, storage: DiskStorage) -> Hit | None:
     """Find a result by the preprocessed text."""
-    key = job.text_key(text.text, text.also)
+    key = job.text_key(text.parts, text.inputs.contents())
     hit = _load(job, key, storage, ())
     if hit is None and job.roots.roots:
         hit = _load(job, job.bound_key(key), storage, ())

@@ -113,10 +113,18 @@ def restore(job: Job, entry: Entry) -> None:
     for output in job.parsed.outputs:
         if entry.has(output.role):
             base = 0o777 if entry.is_executable(output.role) else 0o666
-            entry.write(output.role, job.path(output.path), base & mask)
+            entry.write(output.role, _place(job, output.path), base & mask)
     depfile = job.parsed.depfile
     if depfile is not None:
         _write_text_file(job.path(depfile.path), _depfile_data(job, depfile, entry), 0o666 & mask)
+
+
+def _place(job: Job, name: str) -> str:
+    """Where the compiler would put this output: GNU as writes through a link that leads nowhere, all else is replaced."""
+    path = job.path(name)
+    if job.driver.family == "gcc" and os.path.islink(path) and not os.path.exists(path):
+        return os.path.realpath(path)
+    return path
 
 
 def _depfile_data(job: Job, depfile: Depfile, entry: Entry) -> bytes:
@@ -129,7 +137,7 @@ def _depfile_data(job: Job, depfile: Depfile, entry: Entry) -> bytes:
 
 def _write_text_file(path: str, data: bytes, mode: int) -> None:
     """Write as the compiler does: through an existing file or link, a new file with the caller's umask."""
-    fresh = not os.path.lexists(path)
+    fresh = not os.path.exists(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         if fresh:

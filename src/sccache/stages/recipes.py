@@ -10,13 +10,13 @@ import time
 
 from msgspec import Struct
 
-from sccache.compilers import c_family
+from sccache.compilers import c_family, inline_assembler
 from sccache.compilers.detect import PROBE_SOURCE
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import Colour, CompileRequest, Language, ParsedArguments
 from sccache.stages import inputs as inputs_stage
-from sccache.stages.hands import Command, Hands
+from sccache.stages.hands import Command, Hands, Ran
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job, wants_colour
 
@@ -43,13 +43,13 @@ class Scratch:
 class Preprocessed(Struct, frozen=True):
     """What a preprocessor run told."""
 
-    text: bytes
-    """Digest of the text, base directories removed."""
-    also: tuple[bytes, ...]
-    """Digests that must join the text's in the key: expanded time macros, precompiled headers."""
+    parts: tuple[bytes, ...]
+    """Digests of the text (base directories marked) and of what else the run showed."""
     inputs: Inputs
     start_ns: int
     """Wall clock before anything was read."""
+    reads_unseen: bool = False
+    """Inline assembler seems to read files, and this compiler does not tell which."""
 
 
 class Recipe(Struct, frozen=True):
@@ -75,7 +75,7 @@ def can_depend(job: Job) -> bool:
 
 def colour_arguments(family: str, parsed: ParsedArguments, request: CompileRequest) -> tuple[str, ...]:
     """The option that makes captured diagnostics look as they would on the caller's terminal."""
-    if parsed.colour is not Colour.AUTO or not wants_colour(parsed, request):
+    if parsed.colour is not Colour.AUTO or not wants_colour(family, parsed, request):
         return ()
     return (c_family.COLOUR_FLAG[family],)
 
@@ -85,53 +85,65 @@ async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory
     start_ns = time.time_ns()
     if not job.parsed.needs_preprocessing:
         found = inputs_stage.collect(job, (job.parsed.source,), files)
-        return None if found is None else Preprocessed(job.source_facts.digest, (), found, start_ns)
-    flags = ("-E",) if job.parsed.language in _EXPANDED else c_family.preprocess_flags(job.driver.family)
+        return None if found is None else Preprocessed((job.source_facts.digest,), found, start_ns)
+    raw = job.parsed.language not in _EXPANDED
+    flags = c_family.preprocess_flags(job.driver.family) if raw else ("-E",)
     depfile = scratch.path(".d")
     try:
-        text = await _text(job, (*flags, "-MD", "-MF", depfile), hands, (depfile,))
+        ran = await _run(job, (*flags, "-MD", "-MF", depfile), hands, (depfile,))
         names = inputs_stage.read_depfile(depfile)
     finally:
         remove(depfile)
-    if text is None or names is None:
+    if ran.status != 0 or names is None:
         return None
     found = inputs_stage.collect(job, names, files)
     if found is None:
         return None
-    also = [facts.digest for path, facts in found.facts.items() if path.endswith((".gch", ".pch")) or ".gch/" in path]
+    parts = [digest(memoryview(job.roots.text(ran.stdout))), digest(memoryview(ran.stderr))]
     if job.parsed.mtimes_matter:
-        also.append(found.times())
-    if found.has(inputs_stage.TIME_MACROS) and flags != ("-E",) and not job.preprocessor.ignore_time_macros:
-        expanded = await _text(job, ("-E",), hands, ())
-        if expanded is None:
+        parts.append(found.times())
+    reads_unseen = False
+    if raw and _needs_expansion(job, found):
+        expanded = await _run(job, ("-E",), hands, ())
+        if expanded.status != 0:
             return None
-        also.append(expanded)
-    return Preprocessed(text, tuple(also), found, start_ns)
+        parts.append(digest(memoryview(job.roots.text(expanded.stdout))))
+        reads_unseen = job.driver.family == "clang" and inline_assembler.may_read_files(bytes(expanded.stdout))
+    return Preprocessed(tuple(parts), found, start_ns, reads_unseen)
 
 
-async def _text(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[str, ...]) -> bytes | None:
+def _needs_expansion(job: Job, found: Inputs) -> bool:
+    """Whether raw text is not enough: time macros become visible by expansion, and so does clang's inline assembler."""
+    if found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
+        return True
+    return job.driver.family == "clang" and found.has_inline_assembler()
+
+
+async def _run(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[str, ...]) -> Ran:
     args = (*job.parsed.preprocess_args, *flags, job.parsed.source)
-    ran = await hands.run(Command(job.driver.path, args, scratch=scratch, name=job.request.argv[0]))
-    if ran.status != 0:
-        return None
-    return digest(memoryview(job.roots.text(ran.stdout)))
+    return await hands.run(Command(job.driver.path, args, scratch=scratch, name=job.driver.name))
 
 
 def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Recipe:
     """The user's command line, as it is, with private dependency files and the caller's colours."""
     added: list[str] = list(colour_arguments(job.driver.family, job.parsed, job.request))
     depfile = ""
-    if text is None and job.parsed.needs_preprocessing and job.parsed.depfile is None:
+    if text is None and job.parsed.needs_preprocessing and job.parsed.depfile is None and not _mentions_dependencies(job):
         depfile = scratch.path(".d")
         added += ["-MD", "-MF", depfile]
     assembler_depfile = ""
-    if job.parsed.assembles and job.driver.family == "gcc":
+    if job.parsed.assembles and job.driver.family == "gcc" and not job.defers_code():
         assembler_depfile = scratch.path(".as.d")
         added.append(f"-Wa,--MD,{assembler_depfile}")
     private = tuple(path for path in (depfile, assembler_depfile) if path)
     args = (*job.request.argv[1:], *added)
-    command = Command(job.driver.path, args, is_compile=True, scratch=private, name=job.request.argv[0])
+    command = Command(job.driver.path, args, is_compile=True, scratch=private, name=job.driver.name)
     return Recipe(command, depfile, assembler_depfile, time.time_ns())
+
+
+def _mentions_dependencies(job: Job) -> bool:
+    """A stray -MT or -MF is an error without -MD: adding that would hide it."""
+    return any(arg.startswith("-M") for arg in job.request.argv[1:])
 
 
 def remove(path: str) -> None:

@@ -86,9 +86,9 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> K
     if found is None:
         return "inputs unknown"
     start_ns = text.start_ns if text else recipe.start_ns
-    if found.changed_since(start_ns) or not _still_holds(found, files):
+    if found.changed_since(start_ns, preprocessed=text is not None) or not _still_holds(found, files):
         return "input changed during compile"
-    if job.driver.family == "clang" and found.has(inputs_stage.ASSEMBLER_INCLUDES):
+    if _reads_unseen(job, text, recipe, found):
         return ".incbin"
     timeless = job.preprocessor.ignore_time_macros or not found.has(inputs_stage.TIME_MACROS)
     if text is None and not timeless:
@@ -99,11 +99,20 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> K
     produced = outputs.read(job, attempt.before, names)
     if produced is None:
         return "output missing"
-    if not job.preprocessor.ignore_time_macros and _holds_the_time(job, produced, start_ns):
+    if not job.preprocessor.ignore_time_macros and _holds_the_time(job, found, produced, start_ns):
         return "time macro"
     diagnostics = _diagnostics(job, ran)
     bound = bool(job.roots.roots) and produced.contains(job, diagnostics)
     return Kept(job, _key(attempt, found, payloads, files), found, produced, diagnostics, bound, timeless, start_ns)
+
+
+def _reads_unseen(job: Job, text: Preprocessed | None, recipe: Recipe, found: Inputs) -> bool:
+    """Whether an assembler that does not list its files may have read some."""
+    if recipe.assembler_depfile or not job.parsed.assembles:
+        return False
+    if found.has(inputs_stage.ASSEMBLER_INCLUDES):
+        return True
+    return text.reads_unseen if text is not None else found.has_inline_assembler()
 
 
 def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...]:
@@ -148,13 +157,16 @@ def _uses_precompiled(found: Inputs) -> bool:
     return len(found.facts) != len(set(found.names))
 
 
-def _holds_the_time(job: Job, produced: Produced, start_ns: int) -> bool:
+def _holds_the_time(job: Job, found: Inputs, produced: Produced, start_ns: int) -> bool:
     """Back-stop for time macros pasted from pieces: does an output contain the present time or date?"""
     if "SOURCE_DATE_EPOCH" in job.request.env:
         return False
     start = datetime.fromtimestamp(start_ns / 1e9, UTC).astimezone()
     end = datetime.now(UTC).astimezone()
-    return any(time_macros.expansions_in(file.data, start, end) for file in produced.files)
+    if any(time_macros.expansions_in(file.data, start, end) for file in produced.files):
+        return True
+    stamps = {facts.mtime_ns // 1_000_000_000 for facts in found.facts.values()}
+    return any(time_macros.timestamps_in(file.data, stamps) for file in produced.files)
 
 
 def _diagnostics(job: Job, ran: Ran) -> Diagnostics:
@@ -166,7 +178,7 @@ def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], files: File
     job, text = attempt.job, attempt.text
     if text is None:
         return job.inputs_key(found.contents())
-    key = job.text_key(text.text, text.also)
+    key = job.text_key(text.parts, text.inputs.contents())
     if not payloads:
         return key
     builder = KeyBuilder("payloads").add("text", key)  # the text does not hold them: found by manifest only
@@ -228,9 +240,9 @@ async def remember(job: Job, text: Preprocessed, key: str, bench: Bench) -> None
     ignores_time = job.preprocessor.ignore_time_macros
     if not lookup.is_direct(job) or (text.inputs.has(inputs_stage.TIME_MACROS) and not ignores_time):
         return
-    if text.inputs.changed_since(text.start_ns):
+    if text.inputs.changed_since(text.start_ns, preprocessed=True):
         return
-    plain = job.text_key(text.text, text.also)
+    plain = job.text_key(text.parts, text.inputs.contents())
     await asyncio.to_thread(_add_variant, job, text.inputs, key, bench, bound=key != plain, start_ns=text.start_ns)
 
 
@@ -250,9 +262,12 @@ def _add_variant(job: Job, found: Inputs, key: str, bench: Bench, *, bound: bool
         known = manifest_format.decode(blob, job.roots.home) if blob is not None else manifest.Manifest(())
     except DamagedError:
         known = manifest.Manifest(())
+    absent = inputs_stage.payload_absences(job, found)
+    for place, names in around.absent.items():
+        absent[place] = (*absent.get(place, ()), *names)
     variant = manifest.Variant(
         inputs=tuple(inputs),
-        absent={place: tuple(names) for place, names in around.absent.items()},
+        absent=absent,
         result_key=key,
         bound_to=job.checkout() if bound else b"",
         created=start_ns // 1_000_000_000,

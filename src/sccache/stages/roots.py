@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from sccache.hashing import basedirs
 
+_STORED_MARKER = "\1base\1"  # entries join names by NUL, so the marker of keys cannot stand in them
+
 
 class Roots:
     """Base directories, and which of them is this job's home."""
@@ -44,10 +46,10 @@ class Roots:
         """File names to be stored: those below the job's home are marked, and only those."""
         if self._home is None:
             return tuple(names)
-        return tuple(basedirs.mark_path(name, (self._home,)) for name in names)
+        return tuple(basedirs.mark_path(name, (self._home,)).replace(basedirs.MARKER, _STORED_MARKER, 1) for name in names)
 
     def local(self, names: Sequence[str]) -> tuple[str, ...]:
         """Stored file names, as this checkout has them."""
         if self._home is None:
             return tuple(names)
-        return tuple(name.replace(basedirs.MARKER, self._home, 1) for name in names)
+        return tuple(name.replace(_STORED_MARKER, self._home, 1) for name in names)

@@ -25,8 +25,8 @@ from sccache.storage.disk import DiskStorage, Kind
 
 _TOOL_ENV = ("COMPILER_PATH", "GCC_EXEC_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "SDKROOT", "CCC_OVERRIDE_OPTIONS")
 MAX_REMEMBERED = 4096  # distinct (driver, options) pairs; a kernel build has a few hundred
-C_LOCALE = ("LC_ALL=C", "LANGUAGE")
-"""Environment changes under which probes print what we can read."""
+PROBE_ENVIRONMENT = ("LC_ALL=C", "LANGUAGE", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS")
+"""Environment changes under which probes print what we can read, and write nothing."""
 
 
 class Driver(Struct, frozen=True):
@@ -40,6 +40,15 @@ class Driver(Struct, frozen=True):
     transparent: bool
     absent: Mapping[str, Sequence[str]]
     """PATH candidates that did not exist."""
+    name: str
+    """argv[0] to run it by: drivers find their parts, and clang its role, by that."""
+
+
+class ForeignCompiler(Struct, frozen=True):
+    """A program that is none of our compilers."""
+
+    path: str
+    name: str
 
 
 class Toolchain(Struct, frozen=True):
@@ -88,23 +97,22 @@ class Toolchains:
         self._drivers: dict[str, tuple[bytes, detect.Identity | None]] = {}
         self._toolchains: dict[str, tuple[Watch, Toolchain]] = {}
 
-    async def driver(self, request: CompileRequest, hands: Hands) -> Driver | None | str:
-        """The driver that this request names; None when there is no such program, a text when it is not one of ours."""
+    async def driver(self, request: CompileRequest, hands: Hands) -> Driver | ForeignCompiler | None:
+        """The driver that this request names; None when there is no such program."""
         located = detect.locate(request.executable or request.argv[0], request.cwd, request.env.get("PATH", os.defpath))
         if located is None:
             return None
         facts = self._files.facts(located.path)
         if facts is None:
             return None
+        name = located.path if request.executable or located.name_misleads else request.argv[0]
         transparent = detect.is_transparent(located.path)
         identity = self._known_driver(located.path, facts.digest) if transparent else None
         if identity is None:
             identity = await self._ask_driver(located.path, facts.digest, transparent, hands)
         if identity is None or identity.family not in detect.SUPPORTED:
-            return located.path
-        return Driver(
-            located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent
-        )
+            return ForeignCompiler(located.path, name)
+        return Driver(located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent, name)
 
     def _known_driver(self, path: str, content: bytes) -> detect.Identity | None:
         known = self._drivers.get(path)
@@ -117,7 +125,7 @@ class Toolchains:
         return record.identity
 
     async def _ask_driver(self, path: str, content: bytes, transparent: bool, hands: Hands) -> detect.Identity | None:
-        ran = await hands.run(Command(path, ("-E", self._probe_source), environment=C_LOCALE))
+        ran = await hands.run(Command(path, ("-E", self._probe_source), environment=PROBE_ENVIRONMENT))
         identity = detect.read_probe(bytes(ran.stdout))
         if identity is not None and transparent:
             self._drivers[path] = (content, identity)
@@ -130,9 +138,7 @@ class Toolchains:
         except Exception:  # noqa: BLE001 (remembering is a convenience: without it the driver is asked again)
             return
 
-    async def toolchain(
-        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
-    ) -> Toolchain | None:
+    async def toolchain(self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands) -> Toolchain | None:
         """The toolchain behind this command's options; None where the driver does not tell."""
         key = _toolchain_key(driver, parsed, request)
         if driver.transparent:
@@ -156,20 +162,18 @@ class Toolchains:
         self._toolchains[key] = (watch, made)
         return True
 
-    async def _ask_toolchain(
-        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
-    ) -> Toolchain | None:
-        listed = await hands.run(_probe(driver, request, toolchain.programs_command(parsed)))
-        searched = await hands.run(_probe(driver, request, toolchain.search_command(parsed)))
+    async def _ask_toolchain(self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands) -> Toolchain | None:
+        listed = await hands.run(_probe(driver, toolchain.programs_command(parsed)))
+        searched = await hands.run(_probe(driver, toolchain.search_command(parsed)))
         if listed.status != 0 or searched.status != 0:
             return None
         listing = os.fsdecode(bytes(listed.stderr))
         found = toolchain.read_programs(listing, request.cwd, request.env.get("PATH", os.defpath))
         if found is None:
             return None
-        libraries = await hands.run(Command("ldd", (driver.path, *found.paths), environment=C_LOCALE))
+        libraries = await hands.run(Command("ldd", (driver.path, *found.paths), environment=PROBE_ENVIRONMENT))
         search = toolchain.read_search_path(os.fsdecode(bytes(searched.stderr)))
-        named = await self._named_files(driver, parsed, request, hands)
+        named = await self._named_files(driver, parsed, hands)
         paths = (driver.path, *found.paths, *found.option_files, *named, *toolchain.read_libraries(bytes(libraries.stdout)))
         files = self._digests(dict.fromkeys(os.path.join(request.cwd, path) for path in paths))
         if files is None:
@@ -185,13 +189,11 @@ class Toolchains:
             identity.add("commands", _stable(listing))
         return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket, search.missing)
 
-    async def _named_files(
-        self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands
-    ) -> list[str]:
+    async def _named_files(self, driver: Driver, parsed: ParsedArguments, hands: Hands) -> list[str]:
         """Where the driver finds option files that are named without a directory (-specs=nano.specs)."""
         paths: list[str] = []
         for name in parsed.toolchain_files:
-            ran = await hands.run(_probe(driver, request, (*parsed.search_args, f"-print-file-name={name}")))
+            ran = await hands.run(_probe(driver, (*parsed.search_args, f"-print-file-name={name}")))
             paths.append(os.fsdecode(bytes(ran.stdout)).rstrip("\n"))
         return paths
 
@@ -205,8 +207,8 @@ class Toolchains:
         return files
 
 
-def _probe(driver: Driver, request: CompileRequest, args: tuple[str, ...]) -> Command:
-    return Command(driver.path, args, environment=C_LOCALE, name=request.argv[0])
+def _probe(driver: Driver, args: tuple[str, ...]) -> Command:
+    return Command(driver.path, args, environment=PROBE_ENVIRONMENT, name=driver.name)
 
 
 def _stable(listing: str) -> str:
@@ -220,9 +222,7 @@ def _driver_key(path: str, content: bytes) -> str:
 
 
 def _toolchain_key(driver: Driver, parsed: ParsedArguments, request: CompileRequest) -> str:
-    key = KeyBuilder("toolchain").add("driver", driver.path).add("content", driver.digest).add("name", request.argv[0])
+    key = KeyBuilder("toolchain").add("driver", driver.path).add("content", driver.digest).add("name", driver.name)
     key.add("language", toolchain.probe_language(parsed)).add("arguments", parsed.search_args).add("directory", request.cwd)
     key.add("option files", parsed.toolchain_files)
     return key.add("environment", environment.pick(request.env, (*_TOOL_ENV, *environment.INCLUDE_PATH))).key()
-
-
