@@ -54,9 +54,7 @@ class Located(Struct, frozen=True):
     path: str
     absent: Mapping[str, Sequence[str]]
     passed_over: bool = False
-    """A link to a compiler cache stood where the name leads."""
-    name_misleads: bool = False
-    """The name as written is that of a link to a compiler cache: gcc, run under it, would look for cc1 beside the cache."""
+    """A link to a compiler cache stood where the name leads: gcc, run under that name, would look for cc1 beside the link."""
 
 
 def read_probe(stdout: bytes) -> Identity | None:
@@ -82,14 +80,12 @@ def locate(name: str, cwd: str, search_path: str) -> Located | None:
             return None
         if not is_wrapper(path):
             return Located(path, {})
-        found = _search(os.path.basename(name), cwd, search_path)
-        return found and Located(found.path, found.absent, name_misleads=True)
+        return _search(os.path.basename(name), cwd, search_path, passed_over=True)
     return _search(name, cwd, search_path)
 
 
 def _search(name: str, cwd: str, search_path: str, *, passed_over: bool = False) -> Located | None:
     absent: dict[str, list[str]] = {}
-    passed_over = False
     for entry in search_path.split(":"):
         directory = os.path.join(cwd, entry) if entry else cwd
         path = os.path.join(directory, name)
