@@ -38,7 +38,7 @@ class Pipeline:
         driver = await self._toolchains.driver(request, hands)
         if driver is None:
             return Exec()
-        untouched = Exec(driver.path, (driver.name, *request.argv[1:]))
+        untouched = Exec(driver.path, () if driver.name == request.argv[0] else (driver.name, *request.argv[1:]))
         if isinstance(driver, ForeignCompiler):
             self._stats.count("requests_unsupported_compiler")
             return untouched

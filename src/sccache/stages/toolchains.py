@@ -105,7 +105,7 @@ class Toolchains:
         facts = self._files.facts(located.path)
         if facts is None:
             return None
-        name = located.path if request.executable or located.name_misleads else request.argv[0]
+        name = located.path if request.executable or located.passed_over else request.argv[0]
         transparent = detect.is_transparent(located.path)
         identity = self._known_driver(located.path, facts.digest) if transparent else None
         if identity is None:
