@@ -12,7 +12,8 @@ from sccache.hashing.time_macros import macros_in
 
 ASSEMBLER_INCLUDE, EMBED, INLINE_ASSEMBLER = 8, 16, 32
 
-ELF = b"\x7fELF"
+ELF, GCC_PRECOMPILED, CLANG_PRECOMPILED = b"\x7fELF", b"gpch", b"CPCH"
+BINARY = (ELF, GCC_PRECOMPILED, CLANG_PRECOMPILED)
 """No compiler takes such a file for source, and scanning cc1's 31 MB took 1.6 s of a fresh machine's first compile."""
 _SPLICE = re.compile(rb"\\[ \t\v\f\r]*\n")
 
@@ -46,8 +47,8 @@ def unspliced(data: bytes) -> bytes:
 
 def source_flags(data: bytes) -> int:
     """The flags of a file's bytes."""
-    if data.startswith(ELF):
-        return 0
+    if data.startswith(BINARY):
+        return _binary_flags(data)
     text = unspliced(data)
     flags = macros_in(text)
     lower = text.lower()  # the assembler's directives are case-insensitive
@@ -58,6 +59,13 @@ def source_flags(data: bytes) -> int:
     if b"embed" in text and _EMBED_LINE.search(text):
         flags |= EMBED
     return flags
+
+
+def _binary_flags(data: bytes) -> int:
+    """Every gcc precompiled header names all built-in macros, so nothing can be told from one; clang's hold what they use."""
+    if not data.startswith(CLANG_PRECOMPILED):
+        return 0
+    return macros_in(data) | (ASSEMBLER_INCLUDE if b".incbin" in data.lower() else 0)
 
 
 def _may_read_through_assembler(lower: bytes) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from sccache.hashing.digest import digest
-from sccache.hashing.source_text import unspliced
+from sccache.hashing.source_text import BINARY, unspliced
 
 MAX_REMEMBERED = 50_000
 """Contents whose names are remembered; 10,000 headers take 5 MB."""
@@ -58,7 +58,9 @@ class Includes(Struct, frozen=True):
 
 
 def scan(data: bytes) -> Includes:
-    """The names in a file's bytes."""
+    """The names in a file's bytes.  A precompiled header asks for nothing more."""
+    if data.startswith(BINARY):
+        return Includes()
     text = unspliced(data)
     found: dict[str, set[bytes]] = {form: set() for form in ("quoted", "bracketed", "next", "embedded", "probed")}
     computed = False

@@ -92,6 +92,11 @@ def test_a_plain_directive_is_found_in_any_company(pieces: list[bytes]) -> None:
     assert "wanted.h" in scan(b"".join(pieces) + b'\n#include "wanted.h"\n').quoted
 
 
+def test_a_precompiled_header_asks_for_nothing() -> None:
+    """What it included is in it already."""
+    assert scan(b'gpch\n#include "a.h"') == Includes()
+
+
 def test_a_row_of_comments_takes_no_time() -> None:
     """The scanner tries a comment's end in one way only."""
     assert scan(b"#" + b"/**/" * 5000 + b"x") == Includes()
