@@ -7,6 +7,7 @@ Owns: the order of look-ups as gcc and clang do them.  Must not know: how the re
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -18,6 +19,9 @@ from sccache.preprocessor_cache.includes import Includes
 BIG_DIRECTORY_BYTES = 128 << 10
 """st_size of a directory that is asked name by name, not listed (ext4: some 3,000 entries)."""
 MAX_LISTINGS = 4_000
+
+
+_DEFINED_BY_ARGUMENT = re.compile("""=[<"]([^<>"]+)[>"]$""")
 
 
 class SearchPath(Struct, frozen=True):
@@ -40,6 +44,8 @@ class Compile(Struct, frozen=True):
     """The source first."""
     forced: tuple[str, ...] = ()
     """Names given by -include and -imacros."""
+    arguments: Sequence[str] = ()
+    """The command line: `-DCONFIG=<config.h>` gives a name to whoever includes CONFIG."""
     precompiled: tuple[str, ...] = ()
     """Endings of precompiled headers that are taken instead of a header: (".gch",) for gcc, (".pch", ".gch") for clang."""
     source_may_use_precompiled: bool = False
@@ -165,6 +171,7 @@ class _Search:
         """A macro made some names: they may be those of any input below a searched directory, or any that a macro defines."""
         computing = {_parent(path) for path, names in self._compile.inputs if names.computed}
         defined = {name for _, names in self._compile.inputs for name in names.defined}
+        defined |= {match[1] for argument in self._compile.arguments if (match := _DEFINED_BY_ARGUMENT.search(argument))}
         for name in defined | _names_below({*self._quote, *computing}, self._inputs):
             for beside in computing:
                 self._keep_if(name in defined, self._look_quoted(beside, name))

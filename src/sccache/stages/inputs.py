@@ -122,6 +122,7 @@ def surroundings(job: Job, inputs: Inputs, memories: Memories, started_ns: int) 
         ),
         inputs=asked,
         forced=job.parsed.forced_includes,
+        arguments=job.parsed.compile_args,
         precompiled=PRECOMPILED[job.driver.family],
         source_may_use_precompiled=gcc,
         started_ns=started_ns,

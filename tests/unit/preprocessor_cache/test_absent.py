@@ -142,6 +142,13 @@ def test_computed_names(tree: Tree) -> None:
     assert tree.absent() == set()
 
 
+def test_names_from_the_command_line(tree: Tree) -> None:
+    """A macro defined by -D can name a header, which need not exist."""
+    tree.add("src/a.c", "#if __has_include(OPTION)\n#endif")
+    assert {"src/o.h", "i1/o.h"} <= tree.absent(arguments=("-O2", "-DOPTION=<o.h>"))
+    assert {"src/o.h", "i1/o.h"} <= tree.absent(arguments=("-D", 'OPTION="o.h"'))
+
+
 def test_inputs_that_nobody_named(tree: Tree) -> None:
     """The compiler (gcc) reads stdc-predef.h without being asked: one in an earlier directory would shadow it."""
     tree.add("src/a.c").add("i3/stdc-predef.h")
