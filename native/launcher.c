@@ -47,9 +47,21 @@ static _Noreturn void replay(const struct result *r)
     exit_as(r->status);
 }
 
+/* What to run.  A compiler behind a link to us runs under its own path: gcc looks for cc1 beside what argv[0] names. */
+static const char *path_for(const struct command *command, const char *executable, char **argv)
+{
+    if (*executable)
+        return executable;
+    int is_ours = *command->executable && strcmp(argv[0], command->argv[0]) == 0;
+    const char *path = is_ours ? command->executable : find_program(argv[0]);
+    if (path && (is_ours || found_behind_us))
+        argv[0] = (char *)path;
+    return path;
+}
+
 static _Noreturn void run_original(const struct command *command)
 {
-    const char *path = *command->executable ? command->executable : find_program(command->argv[0]);
+    const char *path = path_for(command, "", command->argv);
     if (!path)
         fail("cannot find the compiler", command->argv[0], "");
     execute(path, command->argv, environ);
@@ -72,14 +84,6 @@ static void finish(struct reader body)
     write_all(1, out, out_size);
     write_all(2, err, err_size);
     exit_as(status);
-}
-
-static const char *path_for(const struct command *command, const char *executable, char **argv)
-{
-    if (*executable)
-        return executable;
-    int is_original = strcmp(argv[0], command->argv[0]) == 0;
-    return is_original && *command->executable ? command->executable : find_program(argv[0]);
 }
 
 static void hand_over(struct reader body, const struct command *command)

@@ -106,6 +106,7 @@ int number_in(const char *text);
 #define PARTS(...) ((const char *const[]){__VA_ARGS__, NULL})
 char *join(char *to, size_t room, const char *const *parts);
 const char *own_path(void);
+extern int found_behind_us;
 const char *find_program(const char *name);
 int execute(const char *path, char **argv, char **envp);
 const char *python_beside_us(void);

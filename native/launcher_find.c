@@ -51,9 +51,13 @@ static int is_ourselves(const struct stat *candidate)
     return candidate->st_ino == own.st_ino && candidate->st_dev == own.st_dev;
 }
 
+/* What find_program found stands behind a link to us on PATH. */
+int found_behind_us;
+
 /* Find `name` as execvp would, but never ourselves: a masquerading link stands earlier on PATH than the compiler. */
 const char *find_program(const char *name)
 {
+    found_behind_us = 0;
     if (!*name)
         return NULL;
     if (strchr(name, '/'))
@@ -72,8 +76,11 @@ const char *find_program(const char *name)
         path[size] = '/';
         strcpy(path + size + 1, name);
         struct stat facts;
-        if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && access(path, X_OK) == 0 && !is_ourselves(&facts))
-            return path;
+        if (stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && access(path, X_OK) == 0) {
+            if (!is_ourselves(&facts))
+                return path;
+            found_behind_us = 1;
+        }
         dir += strcspn(dir, ":");
         if (!*dir)
             break;

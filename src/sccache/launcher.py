@@ -146,15 +146,18 @@ class _Launch:
         connection.send(frame, self.deadline_s, fds)
         return True
 
-    def _path_for(self, executable: bytes, argv: Sequence[bytes]) -> bytes | None:
+    def _path_for(self, executable: bytes, argv: list[bytes]) -> bytes | None:
+        """What to run.  A compiler behind a link to us runs under its own path: gcc looks for cc1 beside what argv[0] names."""
         if executable:
             return executable
-        if argv[0] == self.argv[0] and self.executable:
-            return self.executable
-        return programs.find(argv[0])
+        is_ours = bool(self.executable) and argv[0] == self.argv[0]
+        path = self.executable if is_ours else programs.find(argv[0])
+        if path and (is_ours or programs.leads_to_us(argv[0])):
+            argv[0] = path
+        return path
 
     def _run_original(self) -> NoReturn:
-        path = self.executable or programs.find(self.argv[0])
+        path = self._path_for(b"", self.argv)
         if not path:
             _fail("cannot find the compiler", self.argv[0])
         try:

@@ -149,3 +149,14 @@ def test_the_python_launcher_alone(launcher):
     dist = launcher.run("status", program=launcher.bin / "sccache-dist", env={"PATH": "/nonexistent"})
     assert dist.returncode == 2
     assert b"cannot distribute" in dist.stderr
+
+
+@pytest.mark.parametrize("how", ["masquerading", "named"])
+def test_behind_a_link_under_its_own_path(launcher, masquerade, how):
+    """A compiler behind a link to us is told where it is: gcc looks for cc1 beside what argv[0] names."""
+    shell = launcher.tmp / "tools" / "mycc"
+    shell.unlink()
+    shell.symlink_to("/bin/sh")
+    words = ("-c", "echo $0")
+    done = launcher.run(*words, program=masquerade) if how == "masquerading" else launcher.run("mycc", *words)
+    assert done.stdout == f"{shell}\n".encode()

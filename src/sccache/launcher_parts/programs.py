@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _DEFAULT_PATH = b"/bin:/usr/bin"
 
@@ -47,6 +48,21 @@ def find(name: bytes) -> bytes | None:
     if not name:
         return None
     own = _stat(_own_path())
+    for path, facts in _candidates(name):
+        if own is None or not os.path.samestat(facts, own):
+            return path
+    return None
+
+
+def leads_to_us(name: bytes) -> bool:
+    """Tell whether PATH leads to a link to ourselves first."""
+    own = _stat(_own_path())
+    if os.path.dirname(name) or own is None:
+        return False
+    return any(os.path.samestat(facts, own) for _, facts in islice(_candidates(name), 1))
+
+
+def _candidates(name: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
     for directory in environment().get(b"PATH", _DEFAULT_PATH).split(os.fsencode(os.pathsep)):
         path = os.path.join(directory or b".", name)
         if os.name == "nt" and not path.lower().endswith(b".exe"):
@@ -54,9 +70,7 @@ def find(name: bytes) -> bytes | None:
         facts = _stat(path)
         if facts is None or not stat.S_ISREG(facts.st_mode) or not os.access(path, os.X_OK):
             continue
-        if own is None or not os.path.samestat(facts, own):
-            return path
-    return None
+        yield path, facts
 
 
 def python_beside_us() -> bytes | None:
