@@ -28,7 +28,7 @@ class Command:
             family=family,
             source=self.source,
             output=values.get(Role.OUTPUT, ""),
-            assembly=Role.ASSEMBLE in gathered.seen,
+            assembly=Role.ASSEMBLE in gathered.seen and Role.COMPILE not in gathered.seen,
             dump_base=values.get(Role.DUMP_BASE),
             dump_extension=values.get(Role.DUMP_EXT),
             dump_directory=values.get(Role.DUMP_DIR),

@@ -20,7 +20,7 @@ class Naming(Struct, frozen=True):
     output: str
     """-o as spelled; empty when there is none."""
     assembly: bool = False
-    """-S."""
+    """-S without -c."""
     dump_base: str | None = None
     dump_extension: str | None = None
     dump_directory: str | None = None

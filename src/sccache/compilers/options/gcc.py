@@ -228,6 +228,12 @@ GCC_SIDE_OUTPUTS = (
     Option("-dp", _NOTHING, Role.PASS),
     Option("-dP", _NOTHING, Role.PASS),
     Option("-Q", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fwpa", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fltrans", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fself-test", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+    Option("-fhelp", _JOINED, Role.NOT_COMPILATION),
+    Option("-ftarget-help", _NOTHING, Role.NOT_COMPILATION),
+    Option("-fversion", _NOTHING, Role.NOT_COMPILATION),
     Option("-fplugin=", _JOINED, Role.PLUGIN),
 )
 
@@ -235,6 +241,8 @@ WITHOUT_DIRECTIVES_ONLY = (
     Option("-Wunused-macros", _NOTHING, Role.COMPILER_ONLY),
     Option("-traditional", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
     Option("-traditional-cpp", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--traditional", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
+    Option("--traditional-cpp", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
 )
 """gcc refuses these together with -fdirectives-only."""
 
