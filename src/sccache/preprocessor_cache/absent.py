@@ -35,7 +35,7 @@ class SearchPath(Struct, frozen=True):
     """--embed-dir."""
 
 
-class Compile(Struct, frozen=True):
+class Compile(Struct, frozen=True, kw_only=True):
     """What has to be known of a compile; paths of inputs are absolute, otherwise as the compiler spells them."""
 
     cwd: str

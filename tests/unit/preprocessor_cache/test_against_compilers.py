@@ -81,7 +81,13 @@ class Project:
         asked = [(path, found) for path, content in inputs if (found := memory.includes(path, content)) is not None]
         assert len(asked) == len(paths)
         search = SearchPath(quote=("q1",), bracket=("i1", "i2/", "i3", *_system_directories(self.compiler)))
-        compiled = Compile(str(self.root), search, asked, (), PRECOMPILED[self.compiler], self.compiler == "gcc")
+        compiled = Compile(
+            cwd=str(self.root),
+            search=search,
+            inputs=asked,
+            precompiled=PRECOMPILED[self.compiler],
+            source_may_use_precompiled=self.compiler == "gcc",
+        )
         around = looked_for(compiled, Listings())
         assert around is not None
         inputs += [(path, facts.digest) for path in around.present if (facts := self.files.facts(path)) is not None]
