@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,11 +62,25 @@ def wait_for_one(claim: Claim) -> None:
 
 def end(place: Place) -> None:
     """Let the daemon go."""
+    give_up_s = time.monotonic() + 20.0
+    while not (place.path / "socket").exists() and time.monotonic() < give_up_s:
+        os.sched_yield()  # a daemon that is late may not even listen yet
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(20.0)
-        caller.connect(place.env["SCCACHE_SERVER_UDS"])
+        _connect(caller, place.env["SCCACHE_SERVER_UDS"], give_up_s)
         caller.recv(1)
     place.wait_for_end()
+
+
+def _connect(caller: socket.socket, path: str, give_up_s: float) -> None:
+    while True:
+        try:
+            caller.connect(path)
+        except ConnectionRefusedError:  # bound, not listening yet
+            if time.monotonic() > give_up_s:
+                raise
+        else:
+            return
 
 
 def test_ready(place: Place):
