@@ -30,6 +30,7 @@ COMPILE = ("gcc", "-c", "a.c", "-o", "a.o")
 
 def _command(w: World, *options: str, env: dict[str, str | None] | None = None) -> subprocess.CompletedProcess[str]:
     assert w.product is not None
+    w._counts = None  # noqa: SLF001 -- the command may change them
     return subprocess.run(
         [str(w.product.command), *options], cwd=w.root, env=w.environment(env), capture_output=True, text=True, timeout=60, check=False
     )

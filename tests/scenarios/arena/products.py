@@ -46,6 +46,7 @@ class Sccache:
         """`command` is the path of the launcher."""
         self.name = name
         self.command = command
+        self._never_written = 0
 
     def environment(self, home: Path) -> dict[str, str]:
         """Settings that keep one test's cache and daemon apart from all others'."""
@@ -73,9 +74,10 @@ class Sccache:
 
     def settled_counts(self, env: Mapping[str, str]) -> Counts:
         """Read hits and misses once the entries are on disk (they are stored after the answer)."""
-        give_up = time.monotonic() + 3
-        while (counts := self.counts(env)).pending_writes > 0 and time.monotonic() < give_up:
+        give_up = time.monotonic() + 1
+        while (counts := self.counts(env)).pending_writes > self._never_written and time.monotonic() < give_up:
             time.sleep(0.02)
+        self._never_written = max(counts.pending_writes, 0)  # misses that are not worth storing: do not wait for them again
         return counts
 
     def stop(self, env: Mapping[str, str]) -> None:

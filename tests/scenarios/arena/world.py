@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arena import snapshot
-from arena.products import Product
+from arena.products import Counts, Product
 
 STEP_DEADLINE_S = 120.0  # nothing here takes ten seconds; more is a hang
 SETTLED_AFTER_NS = 30_000_000  # a change is trusted when it is older than the file clock's granularity, twice 10 ms
@@ -57,6 +57,7 @@ class World:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         self._writes = 0
+        self._counts: Counts | None = None  # as after the last step, when nothing has happened since
         self.env: dict[str, str] = {
             "PATH": "/usr/bin:/bin", "HOME": str(self.home), "TMPDIR": str(self.home / "tmp"), "LC_ALL": "C", "TERM": "dumb",
             **({} if self.product is None else self.product.environment(self.home)), **self.settings,
@@ -156,7 +157,8 @@ class World:
     ) -> Step:  # fmt: skip
         environment = self.environment(env)
         self.settle()
-        before = self.product.settled_counts(environment) if self.product and expect != ANY else None
+        before = (self._counts or self.product.settled_counts(environment)) if self.product and expect != ANY else None
+        self._counts = None
         run = _run_on_terminal if tty else _run
         done = run(argv, environment, self.path(cwd), stdin, umask)
         shown = " ".join(os.fsdecode(word)[:80] for word in argv[:14])
@@ -164,7 +166,7 @@ class World:
         step = Step(f"step {len(self.steps) + 1}: {shown}", done.returncode, done.stdout, done.stderr, tree)
         self.steps.append(step)
         if self.product and before is not None:
-            after = self.product.settled_counts(environment)
+            after = self._counts = self.product.settled_counts(environment)
             gained = (after.hits - before.hits, after.misses - before.misses, after.uncached - before.uncached)
             if not _keeps_promise(expect, *gained) and self.product.name != "zccache":
                 self.complaints.append(f"{step.label}: wanted {expect}, got hits, misses, uncached {gained}")
@@ -189,12 +191,14 @@ class World:
     def kill_daemon(self) -> None:
         """Kill -9 the daemon, and wait until it is gone."""
         pid = self.daemon_pid()
+        self._counts = None
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: not is_alive(pid), f"daemon {pid} is gone")
 
     def stop_daemon(self) -> None:
         """Stop the daemon in the documented way."""
+        self._counts = None
         if self.product:
             self.product.stop(self.environment())
 
