@@ -35,7 +35,7 @@ _PROBE = re.compile(
 # What a macro that names a header looks like where it is defined, or is handed to another: `#define X <a.h>`, `HAS(<a.h>)`.
 _DEFINED = (
     re.compile(rb'define[ \t]+\w+[ \t]+(?:"([\w./+-]+)"|<([\w./+-]+)>)'),
-    re.compile(rb'\((?:"([\w./+-]+)"|<([\w./+-]+)>)'),
+    re.compile(rb'\((?:"([\w/+-]*[./][\w./+-]*)"|<([\w./+-]+)>)'),
 )
 
 
@@ -81,7 +81,7 @@ def scan(data: bytes) -> Includes:
         embedded=_names(found["embedded"]),
         probed=_names(found["probed"]),
         computed=computed,
-        defined=_names({name for name in defined if b"." in name or b"/" in name}),
+        defined=_names(defined),
     )
 
 

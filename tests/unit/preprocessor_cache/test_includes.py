@@ -76,6 +76,11 @@ def test_names_that_macros_may_make(text: bytes) -> None:
     assert scan(text).defined == ("my/config.h",)
 
 
+def test_such_names_need_no_extension() -> None:
+    """C++'s own headers have none; of the strings that calls are given, only those that look like files count."""
+    assert scan(b'#define M "map"\nHAS(<set>) puts("hello") open("a.txt")').defined == ("a.txt", "map", "set")
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_can_be_scanned(data: bytes) -> None:
     """No bytes upset the scanner."""
