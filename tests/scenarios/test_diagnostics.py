@@ -161,7 +161,7 @@ def test_no_warnings_from_expanded_text(w: World, cc: str) -> None:
 @scenario("gcc", "clang")
 def test_megabytes_of_warnings(w: World, cc: str) -> None:
     """Five megabytes of diagnostics come through whole, fresh and from the cache."""
-    lines = "".join(f"static void function_with_quite_a_long_name_{n}(void) {{ int unused_variable_{n}; }}\n" for n in range(9000))
+    lines = "".join(f"static void function_with_quite_a_long_name_{n}(void) {{ int unused_variable_{n}; }} /* {'x' * 1700} */\n" for n in range(3000))
     w.write("a.c", lines)
     for expect in (MISS, HIT):
         step = w.run(cc, "-Wall", "-c", "a.c", "-o", "a.o", expect=expect, compare=False)

@@ -103,7 +103,7 @@ def key_of(kind: str, records: Iterable[Record]) -> str:
     """The key that these records make."""
     parts = [b"sccache key", _u64(KEY_VERSION), _prefixed(kind.encode())]
     for record in records:
-        parts += (record.type.encode(), _prefixed(record.name.encode()), _prefixed(record.value))
+        parts += (record.type.encode(), _prefixed(record.name.encode(errors="surrogateescape")), _prefixed(record.value))
     return hex_digest(b"".join(parts))
 
 
