@@ -110,8 +110,8 @@ class Job(Struct, frozen=True):
         return key.key()
 
     def _add_contents(self, key: KeyBuilder, contents: Mapping[str, bytes]) -> None:
-        for path, content in sorted((self.roots.path(path), content) for path, content in contents.items()):
-            key.add(path, content)
+        rows = sorted((self.roots.path(path), content.hex()) for path, content in contents.items())
+        key.add("inputs", [word for row in rows for word in row])
 
     def checkout(self) -> bytes:
         """Digest of the directories that results may name."""
