@@ -113,6 +113,8 @@ class Role(Enum):
     """Like INPUT_FILE, and it redirects other files, so that a dep-file cannot be trusted."""
     PLUGIN = auto()
     """gcc's -fplugin=: a file, or the short name of one in the compiler's own directory."""
+    LIBRARY = auto()
+    """Names a shared library for the dynamic loader: only a path says which file that is."""
     TOOLCHAIN_FILE = auto()
     """Names a file that the compiler may look up in its own directories."""
     MODULE_FILE = auto()

@@ -37,6 +37,7 @@ DESTINATIONS: dict[Role, To] = {
     Role.PLUSPLUS: _EVERYWHERE,
     Role.ARCH: _EVERYWHERE,
     Role.PLUGIN: ALL,
+    Role.LIBRARY: ALL,
     Role.COMPILER_ONLY: _KEYS,
     Role.LINKER: _KEYS,
     Role.COMPILE: To.NAME,

@@ -90,10 +90,17 @@ def _toolchain_file(gathered: Gathered, argument: Argument) -> None:
 
 
 def _plugin(gathered: Gathered, argument: Argument) -> None:
-    if "/" in argument.value or argument.value.endswith(".so"):
-        gathered.input_files.append(argument.value)
+    if "/" in argument.value or "." in argument.value:
+        _library(gathered, argument)
     else:
         gathered.toolchain_files.append(f"plugin/{argument.value}.so")
+
+
+def _library(gathered: Gathered, argument: Argument) -> None:
+    if "/" in argument.value:
+        gathered.input_files.append(argument.value)
+    else:
+        gathered.refuse(argument.name, "the dynamic loader searches for it")
 
 
 def _forced_include(gathered: Gathered, argument: Argument) -> None:
@@ -175,6 +182,7 @@ ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
     Role.LIST_FILE: _list_file,
     Role.TOOLCHAIN_FILE: _toolchain_file,
     Role.PLUGIN: _plugin,
+    Role.LIBRARY: _library,
     Role.FORCED_INCLUDE: _forced_include,
     Role.OUTPUT_FILE: _output_file,
     Role.OPT_INFO: _opt_info,

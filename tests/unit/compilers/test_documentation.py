@@ -10,7 +10,16 @@ from sccache.compilers.c_family import option_tables
 DOCS = Path(__file__).resolve().parents[3] / "docs/compilers"
 TOLD = {
     *(Role.TOO_HARD, Role.TOO_HARD_WHEN_COMPILING, Role.NOT_COMPILATION, Role.RECORDS_COMMAND, Role.INPUT_FILE, Role.REMAPPING_FILE),
-    *(Role.MODULE_FILE, Role.LIST_FILE, Role.TOOLCHAIN_FILE, Role.PLUGIN, Role.PROFILE_USE, Role.PROFILE_INSTR_USE, Role.AUTO_PROFILE),
+    *(
+        Role.MODULE_FILE,
+        Role.LIST_FILE,
+        Role.TOOLCHAIN_FILE,
+        Role.PLUGIN,
+        Role.LIBRARY,
+        Role.PROFILE_USE,
+        Role.PROFILE_INSTR_USE,
+        Role.AUTO_PROFILE,
+    ),
 }
 
 

@@ -9,6 +9,8 @@ from sccache.compilers.arguments import Option, Role, Takes
 _NOTHING, _NEXT, _JOINED, _EITHER = Takes.NOTHING, Takes.NEXT, Takes.JOINED, Takes.EITHER
 
 DRIVER = (
+    Option("--include", _EITHER, Role.FORCED_INCLUDE),
+    Option("--imacros", _EITHER, Role.FORCED_INCLUDE),
     Option("-target", _NEXT, Role.TARGET),
     Option("--target", _NEXT, Role.TARGET),
     Option("--target=", _JOINED, Role.TARGET),
@@ -46,8 +48,8 @@ FILES_READ = (
     Option("-ivfsstatcache", _EITHER, Role.REMAPPING_FILE),
     Option("-fmodule-file=", _JOINED, Role.MODULE_FILE),
     Option("-fmodule-map-file=", _JOINED, Role.INPUT_FILE),
-    Option("-fplugin=", _JOINED, Role.INPUT_FILE),
-    Option("-fpass-plugin=", _JOINED, Role.INPUT_FILE),
+    Option("-fplugin=", _JOINED, Role.LIBRARY),
+    Option("-fpass-plugin=", _JOINED, Role.LIBRARY),
     Option("-fcodegen-data-use=", _JOINED, Role.INPUT_FILE),
     Option("-fms-secure-hotpatch-functions-file=", _JOINED, Role.INPUT_FILE),
     Option("-fembed-offload-object=", _JOINED, Role.INPUT_FILE),
@@ -183,7 +185,7 @@ FRONTEND = (
     Option("-emit-pch", _NOTHING, Role.PCH_OUTPUT),
     Option("-fno-pch-timestamp", _NOTHING, Role.PCH_WITHOUT_TIMES),
     Option("-include", _EITHER, Role.FORCED_INCLUDE),
-    Option("-load", _NEXT, Role.INPUT_FILE),
+    Option("-load", _NEXT, Role.LIBRARY),
     Option("-mlink-bitcode-file", _NEXT, Role.INPUT_FILE),
     Option("-mlink-builtin-bitcode", _NEXT, Role.INPUT_FILE),
     Option("-internal-isystem", _NEXT, Role.SEARCH),
