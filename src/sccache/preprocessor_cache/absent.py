@@ -123,6 +123,8 @@ class _Search:
 
     def run(self) -> LookedFor | None:
         compiled = self._compile
+        if any(names.opaque for _, names in compiled.inputs):
+            return None
         for path, names in compiled.inputs:
             self._look_for_names(_parent(path), names)
         for name in compiled.forced:

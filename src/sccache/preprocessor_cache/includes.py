@@ -37,6 +37,8 @@ _DEFINED = (
     re.compile(rb'define[ \t]+\w+[ \t]+(?:"([\w./+-]+)"|<([\w./+-]+)>)'),
     re.compile(rb'\((?:"([\w/+-]*[./][\w./+-]*)"|<([\w./+-]+)>)'),
 )
+_CONDITION = re.compile(rb"[ \t\v\f]*(?:#|%:|\?\?=)[ \t\v\f]*(?:el)?if\b")
+_IDENTIFIER = re.compile(rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*")
 
 
 class Includes(Struct, frozen=True):
@@ -51,6 +53,8 @@ class Includes(Struct, frozen=True):
     """By `#embed` or `__has_embed`, quoted or not."""
     probed: tuple[str, ...] = ()
     """Those of the names that `__has_include` and the like ask about: whether they exist matters, included or not."""
+    opaque: bool = False
+    """A condition asks for a name that macros put together: nobody can tell for which."""
     computed: bool = False
     """Some name is made by a macro …"""
     defined: tuple[str, ...] = ()
@@ -63,12 +67,13 @@ def scan(data: bytes) -> Includes:
         return Includes()
     text = unspliced(data)
     found: dict[str, set[bytes]] = {form: set() for form in ("quoted", "bracketed", "next", "embedded", "probed")}
-    computed = False
+    computed = opaque = False
     for pattern in _patterns(text):
         for match in pattern.finditer(text):
             how, quoted, bracketed, macro = match.groups()
             if macro:
                 computed = computed or pattern is _PROBE or _may_begin_directive(text, match.start())
+                opaque = opaque or (pattern is _PROBE and _is_opaque(text, match))
             else:
                 found[_form(how, b"" if quoted is None else b'"')].add(quoted or bracketed)
                 if pattern is _PROBE:
@@ -81,6 +86,7 @@ def scan(data: bytes) -> Includes:
         embedded=_names(found["embedded"]),
         probed=_names(found["probed"]),
         computed=computed,
+        opaque=opaque,
         defined=_names(defined),
     )
 
@@ -117,6 +123,20 @@ def _may_begin_directive(text: bytes, at: int) -> bool:
     """Is there only white space or the end of a comment before it?  Prose says "you should #include this file"."""
     before = text[text.rfind(b"\n", 0, at) + 1 : at]
     return not before.strip() or b"*/" in before
+
+
+def _is_opaque(text: bytes, match: re.Match[bytes]) -> bool:
+    """Does a condition ask `__has_include` for what a macro call gives, or a macro that is no plain name?"""
+    line = text[text.rfind(b"\n", 0, match.start()) + 1 : match.start()]
+    if not _CONDITION.match(line):
+        return False  # a macro of its own (`#define HAS(x) __has_include(x)`): names stand where that one is used
+    operand = _IDENTIFIER.match(text, match.start(4))
+    if operand is None:
+        return True
+    if text[operand.end() : operand.end() + 64].lstrip().startswith(b"("):
+        return True
+    definition = re.search(rb"define[ \t]+%s[ \t]+(\S)" % re.escape(operand.group()), text)
+    return definition is not None and definition[1] not in (b'"', b"<")
 
 
 def _read(path: str) -> bytes | None:

@@ -57,7 +57,7 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
     if blob is None:
         return Miss("never seen")
     try:
-        known = manifest_format.decode(blob, job.roots.home)
+        known = manifest_format.decode(blob, job.roots.home, key)
     except DamagedError:
         storage.drop(key, Kind.MANIFEST)
         return Miss("damaged manifest")

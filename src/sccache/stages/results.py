@@ -259,7 +259,7 @@ def _add_variant(job: Job, found: Inputs, key: str, bench: Bench, *, bound: bool
     name = job.manifest_key()
     blob = bench.storage.get_nowait(name, Kind.MANIFEST)
     try:
-        known = manifest_format.decode(blob, job.roots.home) if blob is not None else manifest.Manifest(())
+        known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest(())
     except DamagedError:
         known = manifest.Manifest(())
     absent = inputs_stage.payload_absences(job, found)
@@ -272,4 +272,6 @@ def _add_variant(job: Job, found: Inputs, key: str, bench: Bench, *, bound: bool
         bound_to=job.checkout() if bound else b"",
         created=start_ns // 1_000_000_000,
     )
-    bench.storage.put_nowait(name, Kind.MANIFEST, manifest_format.encode(known.with_variant(variant), job.roots.home))
+    data = manifest_format.encode(known.with_variant(variant), job.roots.home, name)
+    if data:  # else it is larger than a manifest may be
+        bench.storage.put_nowait(name, Kind.MANIFEST, data)
