@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sce
 import fetch  # noqa: E402 -- the path above makes it importable
 from arena.needs import needs  # noqa: E402
 from arena.products import Counts, chosen  # noqa: E402
+from arena.world import wait_until  # noqa: E402
 
 Objects = Mapping[str, bytes]
 LANGUAGE_FLAGS = {"libuv": ("-O2", "-g"), "z3": ("-O0",)}
@@ -48,6 +50,8 @@ class Build:
 
     def objects(self) -> Objects:
         """Build, and read every object."""
+        newest = time.time()
+        wait_until(lambda: time.time() > newest + 0.03, "files just written are older than the file clock's granularity")
         self.run("ninja", "-C", str(self.folder), *self.project.targets)
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(self._object_files())}
 
