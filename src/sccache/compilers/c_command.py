@@ -50,7 +50,20 @@ class Command:
         if profile:
             there = Path(self.cwd, profile).exists()
             (self.gathered.input_files if there else self.gathered.absent_files).append(profile)
+        self._keep_what_is_complained_of(language)
         return self._value(language, outputs, depfile)
+
+    def _keep_what_is_complained_of(self, language: Language) -> None:
+        """Options that would leave the key belong to it where the compiler warns or fails because of them."""
+        gathered, seen = self.gathered, self.gathered.seen
+        idle = not languages.needs_preprocessing(language) or not seen & {Role.DEP_ALL, Role.DEP_USER}
+        if idle or {Role.DEP_ALL, Role.DEP_USER} <= seen:
+            gathered.key += gathered.dependency_words
+            gathered.result_key += gathered.dependency_words
+        last_x = gathered.values.get(Role.LANGUAGE, "none")
+        if last_x not in (self.x, "none"):
+            gathered.key += ("-x after the source", last_x)
+            gathered.result_key += ("-x after the source", last_x)
 
     def _language(self) -> Language | None:
         if self.x == "none":

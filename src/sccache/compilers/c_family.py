@@ -123,11 +123,11 @@ def _source_refusal(collector: Collector) -> CannotCache | None:
         return CannotCache("multiple input files", " ".join(source for source, _ in sources[1:]))
     if not sources:
         return CannotCache("no input file")
-    output = collector.values.get(Role.OUTPUT, "")
+    output = collector.values.get(Role.OUTPUT)
     depfile = collector.preprocessor_depfile or collector.values.get(Role.DEP_PATH, "")
     if depfile == "-" or (depfile.startswith("/dev/") and depfile != "/dev/null"):
         return CannotCache("-MF", depfile)
-    if output == "-" or (output.startswith("/dev/") and output != "/dev/null"):
+    if output is not None and (output in ("", "-") or (output.startswith("/dev/") and output != "/dev/null")):
         return CannotCache("output to a special file", output)
     if sources[0][0].startswith("-"):
         return CannotCache("-", sources[0][0])

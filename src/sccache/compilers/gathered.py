@@ -29,6 +29,8 @@ class Gathered:
         self.output_files: list[tuple[str, str]] = []
         self.targets: list[tuple[str, bool]] = []
         """-MT and -MQ values; True: to be quoted."""
+        self.dependency_words: list[str] = []
+        """Of no influence where they do what they say; the compiler complains of them elsewhere."""
         self.arches: set[str] = set()
         self.at_value = ""
         """An option's value that begins with @: sccache does not cache those."""

@@ -12,7 +12,7 @@ from sccache.model import CannotCache, Colour
 WP_DEPENDENCIES = {"-MD": Role.DEP_ALL, "-MMD": Role.DEP_USER}
 """What clang's driver and gcc's cc1 understand behind -Wp,."""
 
-_COLOURS = {"": Colour.ALWAYS, "always": Colour.ALWAYS, "never": Colour.NEVER}
+_COLOURS = {"": Colour.ALWAYS, "auto": Colour.AUTO, "always": Colour.ALWAYS, "never": Colour.NEVER}
 _SECTION_KINDS = frozenset(("all", "labels", "none"))
 _BACKEND_HARD = ("-time-passes", "-time-trace", "-stats", "-track-memory", "dump", "output", "file", "-dot-", "-view-", "-load", "-path=")
 """Parts of LLVM option names that write or read files, or print times and addresses."""
@@ -35,7 +35,14 @@ def _refuse(gathered: Gathered, argument: Argument) -> None:
 
 
 def _colour_when(gathered: Gathered, argument: Argument) -> None:
-    gathered.colour = _COLOURS.get(argument.value, Colour.AUTO)
+    if argument.value in _COLOURS:
+        gathered.colour = _COLOURS[argument.value]
+    else:
+        gathered.refuse("-fdiagnostics-color=", argument.value)
+
+
+def _dependency(gathered: Gathered, argument: Argument) -> None:
+    gathered.dependency_words += argument.words
 
 
 def _colour_always(gathered: Gathered, _: Argument) -> None:
@@ -66,10 +73,12 @@ def _split_dwarf_kind(gathered: Gathered, argument: Argument) -> None:
 
 def _target(gathered: Gathered, argument: Argument) -> None:
     gathered.targets.append((argument.value, False))
+    _dependency(gathered, argument)
 
 
 def _quoted_target(gathered: Gathered, argument: Argument) -> None:
     gathered.targets.append((argument.value, True))
+    _dependency(gathered, argument)
 
 
 def _input_file(gathered: Gathered, argument: Argument) -> None:
@@ -150,6 +159,7 @@ def _preprocessor(gathered: Gathered, argument: Argument) -> None:
         gathered.preprocessor_words += words
         return
     gathered.seen.add(WP_DEPENDENCIES[words[0]])
+    _dependency(gathered, argument)
     if len(words) > 2:  # clang 14 ignores the file name then
         gathered.refuse("-Wp", argument.value)
     elif len(words) > 1:
@@ -174,6 +184,10 @@ ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
     Role.DEBUG_OFF: _debug_off,
     Role.SPLIT_DWARF: _split_dwarf,
     Role.SPLIT_DWARF_KIND: _split_dwarf_kind,
+    Role.DEP_ALL: _dependency,
+    Role.DEP_USER: _dependency,
+    Role.DEP_PATH: _dependency,
+    Role.DEP_PHONY: _dependency,
     Role.DEP_TARGET: _target,
     Role.DEP_QUOTED_TARGET: _quoted_target,
     Role.INPUT_FILE: _input_file,
