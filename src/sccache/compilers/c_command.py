@@ -74,7 +74,8 @@ class Command:
         gathered, seen, main = self.gathered, self.gathered.seen, outputs[0]
         x_words = () if self.x == "none" else ("-x", self.x)
         whole = self.argv[1:] if Role.RECORDS_COMMAND in seen else ()
-        result_key = gathered.key if Role.WARNS_OF_SEARCH in seen else gathered.result_key
+        unseen = Role.WARNS_OF_SEARCH in seen or language in _SEARCH_BEYOND_THE_TEXT
+        result_key = gathered.key if unseen else gathered.result_key
         return ParsedArguments(
             language=language,
             plusplus=self.plusplus,
@@ -190,6 +191,10 @@ SIDE_FILES = frozenset(
     )
 )
 """Options with files whose names depend on the rest of the command line."""
+_SEARCH_BEYOND_THE_TEXT = frozenset(
+    language for language in Language if language in languages.ASSEMBLERS or not languages.needs_preprocessing(language)
+)
+"""Search directories matter beyond the preprocessed text: gcc hands them to the assembler, clang warns that they are unused."""
 _HOLDS_OUTPUT_PATH = frozenset(
     (
         Role.COVERAGE_NOTES,
