@@ -102,7 +102,7 @@ class ParsedArguments(Struct, frozen=True):
     """All files written except the depfile; the main output is first."""
     depfile: Depfile | None
     key_args: tuple[str, ...]
-    """Arguments that take part in keys, in order: everything that can change an output, minus source, output, dep-file and colour options."""
+    """Arguments that take part in keys, in order: all that can change an output, without source, output, dep-file and colour options."""
     preprocess_args: tuple[str, ...]
     """Arguments (after the executable) for the preprocessor run, without -E and friends, without source, -c/-S, -o, dep-file options."""
     compile_args: tuple[str, ...]
@@ -160,7 +160,8 @@ class FileFacts(Struct, frozen=True):
     mtime_ns: int
     ctime_ns: int
     time_macros: int
-    """Bits: 1 __TIME__, 2 __DATE__, 4 __TIMESTAMP__ occur somewhere in the bytes; 8 `.incbin`/`.include`-like text, 16 #embed/__has_embed, 32 inline assembler."""
+    """Bits: 1 __TIME__, 2 __DATE__, 4 __TIMESTAMP__ occur somewhere in the bytes; 8 `.incbin`/`.include`-like text; 16 #embed or
+    __has_embed; 32 inline assembler."""
 
 
 class ProducedFile(Struct, frozen=True):

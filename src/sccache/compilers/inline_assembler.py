@@ -21,7 +21,7 @@ def may_read_files(text: bytes) -> bool:
     """Whether any inline assembler in preprocessed C or C++ text may read a file; True when in doubt."""
     for match in _ASM.finditer(text):
         statement = text[match.end() : _end_of_statement(text, match.end())]
-        joined = b"".join(raw if raw else _unescaped(plain) for plain, _, raw in _STRING.findall(statement))
+        joined = b"".join(raw or _unescaped(plain) for plain, _, raw in _STRING.findall(statement))
         if _READS.search(joined):
             return True
     return False

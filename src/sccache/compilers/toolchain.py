@@ -23,7 +23,15 @@ C_LIBRARY = frozenset({"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"
 """The C library's own files do not decide what a compiler emits, and differ between otherwise equal machines."""
 
 _PLUSPLUS = frozenset(
-    {Language.CXX, Language.CXX_HEADER, Language.CXX_MODULE, Language.OBJCXX, Language.OBJCXX_HEADER, Language.OBJCXX_PREPROCESSED, Language.CXX_PREPROCESSED}
+    {
+        Language.CXX,
+        Language.CXX_HEADER,
+        Language.CXX_MODULE,
+        Language.CXX_PREPROCESSED,
+        Language.OBJCXX,
+        Language.OBJCXX_HEADER,
+        Language.OBJCXX_PREPROCESSED,
+    }
 )
 
 

@@ -4,7 +4,7 @@ Owns: the three macros and how gcc and clang spell their values.  Must not know:
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 TIME, DATE, TIMESTAMP = 1, 2, 4
@@ -37,7 +37,7 @@ def expansions_in(data: bytes, start: datetime, end: datetime) -> bool:
     return any(day in data for day in _days(start, end)) or _has_time(data, start - timedelta(seconds=1), end + timedelta(seconds=1))
 
 
-def timestamps_in(data: bytes, stamps_s: Set[int]) -> bool:
+def timestamps_in(data: bytes, stamps_s: AbstractSet[int]) -> bool:
     """Does `data` hold the text that __TIMESTAMP__ has for one of these modification times (seconds), in any time zone?
 
     Only what has the form is looked at, and minutes and seconds are compared: zones move both hour and day.

@@ -26,7 +26,7 @@ def _stderr(command: str, args: tuple[str, ...], cwd: Path) -> str:
     [("gcc", "gcc", ["cc1", "as"]), ("gcc", "g++", ["cc1plus", "as"]), ("clang", "clang", ["clang"])],
 )
 def test_programs_behind_a_driver(tmp_path: Path, family: str, command: str, tools: list[str]) -> None:
-    """gcc runs a compiler proper and an assembler; clang runs itself."""
+    """The driver of gcc runs a compiler proper and an assembler; clang runs itself."""
     parsed = _parsed(family, command, "-O2", "-c", "a.c")
     stderr = _stderr(command, toolchain.programs_command(parsed), tmp_path)
     found = toolchain.read_programs(stderr, str(tmp_path), os.environ["PATH"])
