@@ -16,6 +16,7 @@ class To(IntFlag):
     RESULT = 2
     PREPROCESS = 4
     SEARCH = 8
+    """The probes: header directories, and the programs that the driver runs."""
     NAME = 16
     """Only the option's name goes to both keys: its value is a path without influence."""
 
@@ -58,8 +59,8 @@ DESTINATIONS: dict[Role, To] = {
     Role.AUTO_PROFILE: ALL,
     Role.PROFILE_INSTR_USE: ALL,
     Role.PROFILE_PREFIX: ALL,
-    Role.SPLIT_DWARF: ALL,
-    Role.SPLIT_DWARF_KIND: ALL,
+    Role.SPLIT_DWARF: _EVERYWHERE,  # gcc runs objcopy for it
+    Role.SPLIT_DWARF_KIND: _EVERYWHERE,
     Role.STACK_USAGE: To.NAME,
     Role.CALLGRAPH: _KEYS,
     Role.OPT_RECORD: _KEYS,
