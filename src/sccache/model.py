@@ -126,7 +126,7 @@ class ParsedArguments(Struct, frozen=True):
     mtimes_matter: bool = False
     """The output records its inputs' modification times (clang PCH)."""
     search_args: tuple[str, ...] = ()
-    """The subset of preprocess_args that can change the header search path (key of the search-path probe)."""
+    """Arguments that can change where headers are searched or which programs the driver runs (key and words of those probes)."""
     result_key_args: tuple[str, ...] = ()
     """key_args without those whose whole effect is in the preprocessed text (header search directories)."""
     toolchain_files: tuple[str, ...] = ()
