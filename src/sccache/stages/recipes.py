@@ -132,7 +132,7 @@ def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Rec
         depfile = scratch.path(".d")
         added += ["-MD", "-MF", depfile]
     assembler_depfile = ""
-    if job.parsed.assembles and job.driver.family == "gcc" and not job.defers_code():
+    if job.parsed.assembles and job.toolchain.assembler_tells and not job.defers_code():
         assembler_depfile = scratch.path(".as.d")
         added.append(f"-Wa,--MD,{assembler_depfile}")
     private = tuple(path for path in (depfile, assembler_depfile) if path)

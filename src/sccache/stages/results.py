@@ -82,11 +82,11 @@ async def collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory)
 def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> Kept | str:
     job, text = attempt.job, attempt.text
     payloads = _payloads(job, recipe)
-    found = _inputs(attempt, recipe, payloads, files)
-    if found is None:
+    found = None if payloads is None else _inputs(attempt, recipe, payloads, files)
+    if found is None or payloads is None:
         return "inputs unknown"
     start_ns = text.start_ns if text else recipe.start_ns
-    if found.changed_since(start_ns, preprocessed=text is not None) or not _still_holds(found, files):
+    if found.changed_since(start_ns, preprocessed=text is not None) or not _still_holds(job, found, files):
         return "input changed during compile"
     if _reads_unseen(job, text, recipe, found):
         return ".incbin"
@@ -115,7 +115,7 @@ def _reads_unseen(job: Job, text: Preprocessed | None, recipe: Recipe, found: In
     return text.reads_unseen if text is not None else found.has_inline_assembler()
 
 
-def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...]:
+def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...] | None:
     """Files that the assembler read beside what the compiler gave it (.incbin, .include).
 
     Its list also has the compiler's temporary assembly, gone by now, and the base name in the `.file` directive, which
@@ -123,7 +123,9 @@ def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...]:
     """
     if not recipe.assembler_depfile:
         return ()
-    names = inputs_stage.read_depfile(recipe.assembler_depfile) or ()
+    names = inputs_stage.read_depfile(recipe.assembler_depfile)
+    if names is None:
+        return None
     return tuple(name for name in names if name != job.parsed.source and not _is_by_the_way(job, name))
 
 
@@ -148,9 +150,9 @@ def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: 
     return None if not names else inputs_stage.collect(job, names, files, payloads)
 
 
-def _still_holds(found: Inputs, files: FileMemory) -> bool:
-    """Whether every input is, after the compile, what it was when it was hashed."""
-    return all(files.facts(path) == facts for path, facts in found.facts.items())
+def _still_holds(job: Job, found: Inputs, files: FileMemory) -> bool:
+    """Whether every input and every tool is, after the compile, what it was when it was hashed."""
+    return files.watch(job.watched(), job.watched_absences()) is not None and all(files.facts(path) == facts for path, facts in found.facts.items())
 
 
 def _uses_precompiled(found: Inputs) -> bool:

@@ -62,6 +62,8 @@ class Toolchain(Struct, frozen=True):
     bracket: tuple[str, ...]
     missing: tuple[str, ...]
     """Header directories that do not exist."""
+    assembler_tells: bool = False
+    """The assembler can list the files that it reads (GNU as --MD)."""
 
 
 class _DriverRecord(Struct, frozen=True):
@@ -96,6 +98,7 @@ class Toolchains:
         self._probe_source = probe_source
         self._drivers: dict[str, tuple[bytes, detect.Identity | None]] = {}
         self._toolchains: dict[str, tuple[Watch, Toolchain]] = {}
+        self._assemblers: dict[bytes, bool] = {}
 
     async def driver(self, request: CompileRequest, hands: Hands) -> Driver | ForeignCompiler | None:
         """The driver that this request names; None when there is no such program."""
@@ -187,7 +190,19 @@ class Toolchains:
             identity.add(os.path.basename(path), content)
         if not driver.transparent:  # a script may pass other options on than it got
             identity.add("commands", _stable(listing))
-        return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket, search.missing)
+        tells = await self._assembler_tells(driver, found.paths, hands)
+        return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket, search.missing, tells)
+
+    async def _assembler_tells(self, driver: Driver, paths: Sequence[str], hands: Hands) -> bool:
+        """Ask the assembler that the driver runs; another than GNU's would refuse the option, and the compile with it."""
+        assembler = next((path for path in paths if path.endswith("as")), None)
+        facts = self._files.facts(assembler) if assembler is not None else None
+        if assembler is None or facts is None or driver.family != "gcc":
+            return False
+        if facts.digest not in self._assemblers:
+            ran = await hands.run(Command(assembler, ("--help",), environment=PROBE_ENVIRONMENT))
+            self._assemblers[facts.digest] = ran.status == 0 and b"--MD" in bytes(ran.stdout)
+        return self._assemblers[facts.digest]
 
     async def _named_files(self, driver: Driver, parsed: ParsedArguments, hands: Hands) -> list[str]:
         """Where the driver finds option files that are named without a directory (-specs=nano.specs)."""
