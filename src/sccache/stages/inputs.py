@@ -5,6 +5,7 @@ Must not know: keys, storage, how commands are run.
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ INLINE_ASSEMBLER = 32
 SYSTEM = "/usr/"  # the C library's headers rename symbols by asm, all of them without reading files
 PRECOMPILED = {"gcc": (".gch",), "clang": (".gch", ".pch")}
 CLOCK_GRANULARITY_NS = 20_000_000  # a kernel tick is at most 10 ms; twice that for safety
+_LINE_MARKER = re.compile(rb'^#(?:[ \t]*line)?[ \t]+\d+[ \t]+"([^"\n]*)"', re.MULTILINE)
 
 
 class Inputs(Struct, frozen=True):
@@ -70,6 +72,15 @@ def read_depfile(path: str) -> tuple[str, ...] | None:
             return depfiles.parse(os.fsdecode(file.read()))
     except OSError:
         return None
+
+
+def names_in_line_markers(source: str) -> set[str]:
+    """Base names of the files that a preprocessed source says it was made of."""
+    try:
+        with open(source, "rb") as file:
+            return {os.path.basename(os.fsdecode(name)) for name in _LINE_MARKER.findall(file.read())}
+    except OSError:
+        return set()
 
 
 def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Sequence[str] = ()) -> Inputs | None:

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,13 +127,15 @@ def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...] | None:
     names = inputs_stage.read_depfile(recipe.assembler_depfile)
     if names is None:
         return None
-    return tuple(name for name in names if name != job.parsed.source and not _is_by_the_way(job, name))
+    named = {os.path.basename(job.parsed.source)}
+    if not job.parsed.needs_preprocessing:
+        named |= inputs_stage.names_in_line_markers(job.source)
+    return tuple(name for name in names if name != job.parsed.source and not _is_by_the_way(job, name, named))
 
 
-def _is_by_the_way(job: Job, name: str) -> bool:
+def _is_by_the_way(job: Job, name: str, named: AbstractSet[str]) -> bool:
     is_temporary = name.endswith(".s") and os.path.basename(name).startswith("cc")
-    is_named = name == os.path.basename(job.parsed.source)
-    return (is_temporary or is_named) and not os.path.exists(job.path(name))
+    return (is_temporary or name in named) and not os.path.exists(job.path(name))
 
 
 def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: FileMemory) -> Inputs | None:
