@@ -86,6 +86,7 @@ def names_in_line_markers(source: str) -> set[str]:
 def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Sequence[str] = ()) -> Inputs | None:
     """Facts of everything a dependency file names; None when one of them cannot be read (it is gone, or not a file)."""
     facts: dict[str, FileFacts] = {job.source: job.source_facts}
+    made = {job.path(output.path) for output in job.parsed.outputs}
     for name in (*names, *extra):
         path = job.path(name)
         if path in facts:
@@ -96,6 +97,8 @@ def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Sequence[s
         facts[path] = found
     for path in list(facts):
         for precompiled in _precompiled(path, PRECOMPILED[job.driver.family]):
+            if precompiled in made:
+                continue
             found = files.facts(precompiled)
             if found is None:
                 return None
