@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT_S = 30.0
 MAX_PENDING_STORES = 512  # results that wait to be written; beyond it they are dropped and counted
+MAX_PIPELINES = 16  # settings in use at a time; a script that makes up new ones per compile must not fill memory
 SCRATCH_PREFIX = "work-"
 
 
@@ -53,7 +54,8 @@ class Workshop:
         self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)
         self._scratch = Scratch(self._scratch_directory)
         self._storages: dict[str, DiskStorage] = {}
-        self._pipelines: dict[int, tuple[Config, Pipeline]] = {}
+        self._pipelines: dict[int, Pipeline] = {}
+        """By the identity of their Config, which each keeps alive."""
         self._stores: set[asyncio.Task[None]] = set()
         self._current = config
 
@@ -78,12 +80,15 @@ class Workshop:
     def pipeline(self, config: Config) -> Pipeline:
         """The pipeline for these settings."""
         known = self._pipelines.get(id(config))
-        if known is not None and known[0] is config:
-            return known[1]
-        made = Pipeline(Bench(config, self._storage(config), self.stats, self._memories), self._scratch)
-        self._pipelines[id(config)] = (config, made)
-        self._current = config
-        return made
+        if known is not None and config is self._current:
+            return known
+        self._current = config  # what the statistics tell of; its limits are the storage's now
+        storage = self._storage(config)
+        if known is None:
+            if len(self._pipelines) >= MAX_PIPELINES:
+                self._pipelines.clear()
+            known = self._pipelines[id(config)] = Pipeline(Bench(config, storage, self.stats, self._memories), self._scratch)
+        return known
 
     def _storage(self, config: Config) -> DiskStorage:
         disk = config.disk
