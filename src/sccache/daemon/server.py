@@ -5,6 +5,7 @@ Must not know: compilers, storage formats.
 """
 
 import asyncio
+import hmac
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_EVERY_S = 3.0  # a launcher's patience is 15 s
 DRAIN_TIMEOUT_S = 10.0
+FIRST_MESSAGE_TIMEOUT_S = 30.0  # who connects has something to say
 ACCEPT_BATCH = 64  # connections taken in one turn of the loop, so that answers get their turn too
 
 
@@ -163,7 +165,7 @@ class Server:
     async def _attend(self, connection: Connection, *, trusted: bool) -> None:
         try:
             await self._converse(connection, trusted=trusted)
-        except (LauncherGone, ProtocolError) as e:
+        except (LauncherGone, ProtocolError, TimeoutError) as e:
             log.debug("connection ended: %r", e)
         except Exception:
             log.exception("a request failed; its compiler runs without us")
@@ -177,11 +179,12 @@ class Server:
             await connection.send(messages.encode_replay() if connection.ran_compile else messages.encode_exec())
 
     async def _converse(self, connection: Connection, *, trusted: bool) -> None:
-        request = messages.parse_request(await connection.receive())
+        async with asyncio.timeout(FIRST_MESSAGE_TIMEOUT_S):
+            request = messages.parse_request(await connection.receive())
         match request:
             case messages.OtherVersion():
                 await self._retire(connection)
-            case messages.CompileMessage() | messages.Control() if not trusted and request.secret != self._claim.secret:
+            case messages.CompileMessage() | messages.Control() if not trusted and not hmac.compare_digest(request.secret, self._claim.secret):
                 log.warning("a TCP connection without the secret was refused")
             case messages.CompileMessage():
                 await self._compile(connection, request)
