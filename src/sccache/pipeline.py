@@ -92,7 +92,9 @@ class Pipeline:
         if isinstance(found, lookup.Hit):
             answer = await self._hit(job, found, direct=False)
             if answer is not None:
-                store(results.remember(job, text, found.key, self._bench))
+                observed = await results.observe_hit(job, text, self._bench)
+                if observed is not None:
+                    store(results.record_hit(job, text, observed, found.key, self._bench))
                 return answer
             reason = "damaged entry"
         return await self._miss(job, hands, store, reason, text)
@@ -115,7 +117,7 @@ class Pipeline:
         if ran.status != 0:
             self._stats.compile_failed(ran.duration_ns)
             return Replay()
-        kept = await results.collect(attempt, recipe, ran, self._files)
+        kept = await results.collect(attempt, recipe, ran, self._bench)
         if isinstance(kept, str):
             self._stats.compiled(ran.duration_ns)
             self._stats.count("non_cacheable_compilations")

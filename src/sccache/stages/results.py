@@ -17,22 +17,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from sccache.config.schema import Config
 from sccache.entry import open_entry, pack
 from sccache.errors import DamagedError, StorageError
 from sccache.hashing import time_macros
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import Diagnostics
-from sccache.preprocessor_cache import manifest, manifest_format
 from sccache.stages import inputs as inputs_stage
-from sccache.stages import lookup, outputs
-from sccache.stages.hands import Ran
+from sccache.stages import outputs, recording
 from sccache.stages.bench import Bench
+from sccache.stages.hands import Ran
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
 from sccache.stages.outputs import Produced, Stamp
 from sccache.stages.recipes import Preprocessed, Recipe, remove
+from sccache.stages.recording import Observed
 from sccache.storage.disk import DiskStorage, Kind
 
 log = logging.getLogger(__name__)
@@ -55,14 +54,12 @@ class Kept(Struct, frozen=True):
 
     job: Job
     key: str
-    inputs: Inputs
     produced: Produced
     diagnostics: Diagnostics
     bound: bool
     """The result names this checkout's directories."""
-    timeless: bool
-    """No input mentions a time macro: a manifest may vouch for the result."""
-    start_ns: int
+    observed: Observed | None
+    """What a manifest needs to vouch for the result; None if none may."""
 
 
 def begin(job: Job, text: Preprocessed | None) -> Attempt:
@@ -70,41 +67,55 @@ def begin(job: Job, text: Preprocessed | None) -> Attempt:
     return Attempt(job, text, outputs.stamps(job))
 
 
-async def collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> Kept | str:
+async def collect(attempt: Attempt, recipe: Recipe, ran: Ran, bench: Bench) -> Kept | str:
     """What a successful compile gave, ready to be kept; or the reason why it is not."""
     try:
-        return await asyncio.to_thread(_collect, attempt, recipe, ran, files)
+        return await asyncio.to_thread(_collect, attempt, recipe, ran, bench)
     finally:
         for path in (recipe.depfile, recipe.assembler_depfile):
             if path:
                 remove(path)
 
 
-def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, files: FileMemory) -> Kept | str:
-    job, text = attempt.job, attempt.text
+def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, bench: Bench) -> Kept | str:
+    job, files = attempt.job, bench.files
     payloads = _payloads(job, recipe)
     found = None if payloads is None else _inputs(attempt, recipe, payloads, files)
     if found is None or payloads is None:
         return "inputs unknown"
-    start_ns = text.start_ns if text else recipe.start_ns
-    if found.changed_since(start_ns, preprocessed=text is not None) or not _still_holds(job, found, files):
-        return "input changed during compile"
-    if _reads_unseen(job, text, recipe, found):
-        return ".incbin"
-    timeless = job.preprocessor.ignore_time_macros or not found.has(inputs_stage.TIME_MACROS)
-    if text is None and not timeless:
-        return "time macro"
-    if text is None and job.parsed.mtimes_matter:
-        return "inputs unknown"
+    objection = _objection(attempt, recipe, found, files)
+    if objection is not None:
+        return objection
     names = found.names if not _uses_precompiled(found) else ()
     produced = outputs.read(job, attempt.before, names)
     if produced is None:
         return "output missing"
+    start_ns = _start_ns(attempt, recipe)
     if not job.preprocessor.ignore_time_macros and _holds_the_time(job, found, produced, start_ns):
         return "time macro"
     diagnostics = _diagnostics(job, ran)
     bound = bool(job.roots.roots) and produced.contains(job, diagnostics)
-    return Kept(job, _key(attempt, found, payloads, files), found, produced, diagnostics, bound, timeless, start_ns)
+    return Kept(job, _key(attempt, found, payloads), produced, diagnostics, bound, recording.observe(job, found, bench, start_ns))
+
+
+def _start_ns(attempt: Attempt, recipe: Recipe) -> int:
+    """When the first input was read, at the earliest."""
+    return attempt.text.start_ns if attempt.text else recipe.start_ns
+
+
+def _objection(attempt: Attempt, recipe: Recipe, found: Inputs, files: FileMemory) -> str | None:
+    """Why a compile that read these inputs must not be kept."""
+    job, text = attempt.job, attempt.text
+    changed = found.changed_since(_start_ns(attempt, recipe), preprocessed=text is not None)
+    if changed or not _still_holds(job, found, files):
+        return "input changed during compile"
+    if _reads_unseen(job, text, recipe, found):
+        return ".incbin"
+    if text is None and found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
+        return "time macro"
+    if text is None and job.parsed.mtimes_matter:
+        return "inputs unknown"
+    return None
 
 
 def _reads_unseen(job: Job, text: Preprocessed | None, recipe: Recipe, found: Inputs) -> bool:
@@ -155,7 +166,9 @@ def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: 
 
 def _still_holds(job: Job, found: Inputs, files: FileMemory) -> bool:
     """Whether every input and every tool is, after the compile, what it was when it was hashed."""
-    return files.watch(job.watched(), job.watched_absences()) is not None and all(files.facts(path) == facts for path, facts in found.facts.items())
+    if files.watch(job.watched(), job.watched_absences()) is None:
+        return False
+    return all(files.facts(path) == facts for path, facts in found.facts.items())
 
 
 def _uses_precompiled(found: Inputs) -> bool:
@@ -179,7 +192,7 @@ def _diagnostics(job: Job, ran: Ran) -> Diagnostics:
     return Diagnostics(job.context if stdout or stderr else b"", stdout, stderr)
 
 
-def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], files: FileMemory) -> str:
+def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...]) -> str:
     job, text = attempt.job, attempt.text
     if text is None:
         return job.inputs_key(found.contents())
@@ -213,18 +226,13 @@ def _keep(kept: Kept, bench: Bench) -> int:
         depends=job.roots.portable(kept.produced.depends),
         made_by=f"{job.driver.family} {job.driver.version}",
         bound_to=b"",
-        level=_level(job, bench.config),
+        level=bench.config.zstd_level,
         key=key,
     )
     bench.storage.put_nowait(key, Kind.ENTRY, blob)
-    if kept.timeless and lookup.is_direct(job):
-        _add_variant(job, kept.inputs, key, bench, bound=kept.bound, start_ns=kept.start_ns)
+    if kept.observed is not None:
+        recording.record(job, kept.observed, key, bench, bound=kept.bound)
     return time.monotonic_ns() - start
-
-
-def _level(job: Job, config: Config) -> int:
-    text = job.request.env.get("SCCACHE_CACHE_ZSTD_LEVEL", "")
-    return min(max(int(text), 1), 22) if text.lstrip("-").isdigit() else config.zstd_level
 
 
 def _with_earlier(key: str, diagnostics: Diagnostics, storage: DiskStorage) -> list[Diagnostics]:
@@ -240,43 +248,17 @@ def _with_earlier(key: str, diagnostics: Diagnostics, storage: DiskStorage) -> l
     return [diagnostics, *others][:MAX_DIAGNOSTICS]
 
 
-async def remember(job: Job, text: Preprocessed, key: str, bench: Bench) -> None:
-    """After a hit by text: let a manifest find it next time."""
-    ignores_time = job.preprocessor.ignore_time_macros
-    if not lookup.is_direct(job) or (text.inputs.has(inputs_stage.TIME_MACROS) and not ignores_time):
-        return
+async def observe_hit(job: Job, text: Preprocessed, bench: Bench) -> Observed | None:
+    """After a hit by text: what a manifest needs to find it next time."""
     if text.inputs.changed_since(text.start_ns, preprocessed=True):
-        return
+        return None
+    return await asyncio.to_thread(recording.observe, job, text.inputs, bench, text.start_ns)
+
+
+async def record_hit(job: Job, text: Preprocessed, observed: Observed, key: str, bench: Bench) -> None:
+    """Let a manifest find a result that was found by text."""
     plain = job.text_key(text.parts, text.inputs.contents())
-    await asyncio.to_thread(_add_variant, job, text.inputs, key, bench, bound=key != plain, start_ns=text.start_ns)
-
-
-def _add_variant(job: Job, found: Inputs, key: str, bench: Bench, *, bound: bool, start_ns: int) -> None:
-    around = inputs_stage.surroundings(job, found, bench.memories, start_ns)
-    if around is None:
-        return
-    inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in found.facts.items()]
-    for path in around.present:
-        facts = bench.files.facts(path)
-        if facts is None:
-            return
-        inputs.append(manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
-    name = job.manifest_key()
-    blob = bench.storage.get_nowait(name, Kind.MANIFEST)
     try:
-        known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest(())
-    except DamagedError:
-        known = manifest.Manifest(())
-    absent = inputs_stage.payload_absences(job, found)
-    for place, names in around.absent.items():
-        absent[place] = (*absent.get(place, ()), *names)
-    variant = manifest.Variant(
-        inputs=tuple(inputs),
-        absent=absent,
-        result_key=key,
-        bound_to=job.checkout() if bound else b"",
-        created=start_ns // 1_000_000_000,
-    )
-    data = manifest_format.encode(known.with_variant(variant), job.roots.home, name)
-    if data:  # else it is larger than a manifest may be
-        bench.storage.put_nowait(name, Kind.MANIFEST, data)
+        await asyncio.to_thread(lambda: recording.record(job, observed, key, bench, bound=key != plain))
+    except StorageError as e:
+        log.warning("a manifest was not stored: %s", e)

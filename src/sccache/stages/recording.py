@@ -1,0 +1,67 @@
+"""Let a manifest vouch for a result: what must hold for it to be right again.
+
+Owns: observing that before the answer, recording it after.  Must not know: how a result is made or stored.
+The order matters: once the launcher has its answer the build goes on, and may remove what the compile only looked for.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from sccache.errors import DamagedError
+from sccache.preprocessor_cache import manifest, manifest_format
+from sccache.stages import inputs as inputs_stage
+from sccache.stages import lookup
+from sccache.stages.bench import Bench
+from sccache.stages.inputs import Inputs
+from sccache.stages.job import Job
+from sccache.storage.disk import Kind
+
+
+class Observed(Struct, frozen=True):
+    """The circumstances of one compile."""
+
+    inputs: tuple[manifest.Input, ...]
+    absent: Mapping[str, tuple[str, ...]]
+    start_ns: int
+
+
+def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | None:
+    """What the compile read and looked for; None when direct mode cannot or must not be used."""
+    if not lookup.is_direct(job):
+        return None
+    if found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
+        return None
+    around = inputs_stage.surroundings(job, found, bench.memories, start_ns)
+    if around is None:
+        return None
+    inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in found.facts.items()]
+    for path in around.present:
+        facts = bench.files.facts(path)
+        if facts is None:
+            return None
+        inputs.append(manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
+    absent = inputs_stage.payload_absences(job, found)
+    for place, names in around.absent.items():
+        absent[place] = (*absent.get(place, ()), *names)
+    return Observed(tuple(inputs), absent, start_ns)
+
+
+def record(job: Job, observed: Observed, key: str, bench: Bench, *, bound: bool) -> None:
+    """Add a variant that leads to the result `key`; StorageError where that cannot be written."""
+    name = job.manifest_key()
+    blob = bench.storage.get_nowait(name, Kind.MANIFEST)
+    try:
+        known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest(())
+    except DamagedError:
+        known = manifest.Manifest(())
+    variant = manifest.Variant(
+        inputs=observed.inputs,
+        absent=observed.absent,
+        result_key=key,
+        bound_to=job.checkout() if bound else b"",
+        created=observed.start_ns // 1_000_000_000,
+    )
+    data = manifest_format.encode(known.with_variant(variant), job.roots.home, name)
+    if data:  # else it is larger than a manifest may be
+        bench.storage.put_nowait(name, Kind.MANIFEST, data)
