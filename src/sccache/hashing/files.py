@@ -19,13 +19,11 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from io import FileIO
 from struct import Struct as Layout
 
-from sccache.hashing.digest import digest, digest_stream
+from sccache.hashing.reading import read_facts
 from sccache.hashing.saved_facts import SavedFile, SavedFiles, decode_saved, encode_saved, read_saved, write_saved
-from sccache.hashing.source_text import source_flags
-from sccache.hashing.stamps import ANY, NOTHING, Stamp, is_settled, look, stamp_of
+from sccache.hashing.stamps import ANY, NOTHING, Stamp, is_settled, look
 from sccache.model import FileFacts
 
 try:
@@ -35,13 +33,9 @@ except ImportError:  # no C compiler where this was installed
 
 # A Linux kernel tree with its build is 90,000 files.
 MAX_FILES = 200_000
-SCAN_WHOLE_BYTES = 64 << 20
-"""Source text is scanned in memory; what is larger is no source, and gets every flag."""
-ALL_FLAGS = 0b111111
 _ABSENT = 0
 _UNSETTLED = ANY - 1
 """A number that no row has."""
-_READ_ATTEMPTS = 3
 
 _pair = Layout("=II")
 
@@ -128,11 +122,12 @@ class FileMemory:
         None: this is not so now.  A directory with a name such as a header's is not a file.
         """
         inputs = list(inputs)
-        with self._lock:
-            self._make_room(len(inputs) + 2 * len(absent))
-            pairs = [_pair.pack(self._id(path), self._number(wanted)) for path, wanted in inputs]
-            watch = Watch(self._generation, bytearray().join(pairs), {})
-            self._add_directories(watch, absent)
+        watch = self._new_watch(inputs, absent)
+        if self.holds(watch):
+            return watch
+        if not self._forget_appeared(absent):
+            return None
+        watch = self._new_watch(inputs, absent)
         return watch if self.holds(watch) else None
 
     def holds(self, watch: Watch) -> bool:
@@ -156,6 +151,21 @@ class FileMemory:
             files = [*self._settled_files(), *self._loaded.rest()]
         write_saved(path, files[: self._max_files])
 
+    def _new_watch(self, inputs: Sequence[tuple[str, bytes]], absent: Mapping[str, Sequence[str]]) -> Watch:
+        """A watch of which nothing is checked yet."""
+        with self._lock:
+            self._make_room(len(inputs) + 2 * len(absent))
+            ids, numbers = self._ids, self._numbers
+            flat: list[int] = []
+            for path, wanted in inputs:  # hundreds, for each compile: written out, it takes a third
+                id_ = ids.get(path)
+                number = numbers.get(wanted)
+                flat.append(self._new_id(path) if id_ is None else id_)
+                flat.append(self._number(wanted) if number is None else number)
+            watch = Watch(self._generation, bytearray(array("I", flat).tobytes()), {})
+            self._add_directories(watch, absent)
+            return watch
+
     # -- the table
 
     def _start_empty(self) -> None:
@@ -169,6 +179,8 @@ class FileMemory:
         self._name_numbers: dict[str, int] = {}
         self._absent_in: dict[int, set[int]] = {}
         """Directory → names that were absent when it had its present stamp."""
+        self._gone: dict[str, str] = {}
+        """Directory that did not exist → its topmost missing parent, or itself.  As long as that is missing, so is the directory."""
         self._numbers: dict[bytes, int] = {}
         self._last_number = _ABSENT
 
@@ -230,7 +242,7 @@ class FileMemory:
 
     def _read(self, id_: int, path: str) -> FileFacts | None:
         generation, began_ns = self._generation, self._clock_ns()
-        read = _read_file(path)
+        read = read_facts(path)
         with self._lock:
             if generation != self._generation:
                 return read[1] if read else None
@@ -262,11 +274,16 @@ class FileMemory:
         kinds: dict[str, Kind] = {}
         gone: set[str] = set()
         for directory, names in absent.items():
+            known = self._gone.get(directory)
+            if known is not None:  # whether it is still so, the check of the watch will tell
+                gone.add(known)
+                continue
             match _kind(directory, kinds):
                 case Kind.DIRECTORY:
                     self._add_existing(watch, directory, names)
                 case Kind.MISSING:
-                    gone.add(_topmost_missing(directory, kinds))
+                    top = self._gone[directory] = _topmost_missing(directory, kinds)
+                    gone.add(top)
                 case Kind.OTHER:
                     gone.add(directory + "/.")  # is there only if the file becomes a directory
         for path in sorted(gone):
@@ -274,9 +291,20 @@ class FileMemory:
             self._set(id_, _ABSENT, NOTHING)
             watch.pairs += _pair.pack(id_, _ABSENT)
 
+    def _forget_appeared(self, absent: Mapping[str, Sequence[str]]) -> bool:
+        """Forget which of these directories were missing and may be no more; whether there are any."""
+        with self._lock:
+            tops = {directory: self._gone[directory] for directory in absent if directory in self._gone}
+            there = {top for top in set(tops.values()) if look(top) != NOTHING}
+            for directory, top in tops.items():
+                if top in there:
+                    del self._gone[directory]
+        return bool(there)
+
     def _add_existing(self, watch: Watch, directory: str, names: Sequence[str]) -> None:
         prefix = directory if directory == "/" else directory + "/"
-        numbers = [self._name_number(prefix + name) for name in names]
+        known_names, paths = self._name_numbers, [prefix + name for name in names]
+        numbers = [self._name_number(path) if (number := known_names.get(path)) is None else number for path in paths]
         id_ = self._id(directory)
         _, known = self._directory(id_, directory)
         # What a link leads to can appear without this directory changing: it is watched for itself.
@@ -297,7 +325,7 @@ class FileMemory:
         return number
 
     def _directory_still_holds(self, watch: Watch, index: int, id_: int, path: str) -> bool:
-        if os.path.exists(path) and not os.path.isdir(path):
+        if _kind(path, {}) is Kind.OTHER:
             return False
         number, known = self._directory(id_, path)
         names = self._names
@@ -333,42 +361,6 @@ class FileMemory:
         return True
 
 
-def _read_file(path: str) -> tuple[Stamp, FileFacts] | None:
-    """Stamp and facts of a regular file that did not change while it was read."""
-    try:
-        # O_NONBLOCK: opening a FIFO must not wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        return _read_descriptor(descriptor)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
-def _read_descriptor(descriptor: int) -> tuple[Stamp, FileFacts] | None:
-    for _ in range(_READ_ATTEMPTS):
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            return None
-        with open(descriptor, "rb", buffering=0, closefd=False) as file:
-            file.seek(0)
-            content, flags = _content(file, before.st_size)
-        stamp = stamp_of(before)
-        if stamp_of(os.fstat(descriptor)) == stamp:
-            return stamp, FileFacts(content, stamp[2], stamp[3], stamp[4], flags)
-    return None
-
-
-def _content(file: FileIO, size_bytes: int) -> tuple[bytes, int]:
-    if size_bytes > SCAN_WHOLE_BYTES:
-        return digest_stream(file), ALL_FLAGS
-    data = file.readall()
-    return digest(data), source_flags(data)
-
-
 def _is_there(path: str) -> bool:
     """Is there something that the compiler could open, or could come to open behind a link?"""
     try:
@@ -380,9 +372,10 @@ def _is_there(path: str) -> bool:
 def _kind(path: str, kinds: dict[str, Kind]) -> Kind:
     known = kinds.get(path)
     if known is None:
-        stamp = look(path)
-        there = Kind.DIRECTORY if os.path.isdir(path) else Kind.OTHER
-        known = Kind.MISSING if stamp == NOTHING else there
+        try:
+            known = Kind.DIRECTORY if stat.S_ISDIR(os.stat(path).st_mode) else Kind.OTHER
+        except OSError as e:
+            known = Kind.MISSING if e.errno in (errno.ENOENT, errno.ENOTDIR) else Kind.OTHER
         kinds[path] = known
     return known
 

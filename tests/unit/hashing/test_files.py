@@ -206,6 +206,40 @@ def test_every_watch_looks_for_its_own_names(memory: FileMemory, tmp_path: Path,
     assert watched(memory, absent={tmp_path: ["b.h"]}) is None
 
 
+@pytest.mark.parametrize("appears", ["directory", "file", "link"])
+def test_a_directory_known_to_be_missing_may_appear(memory: FileMemory, tmp_path: Path, appears: str) -> None:
+    """That it was missing when another watch was made is not believed: watches of before fail, new ones see what is there."""
+    place = tmp_path / "a" / "b"
+    before = watched(memory, absent={place: ["x.h"]})
+    assert before is not None
+    assert memory.holds(before)
+    match appears:
+        case "directory":
+            place.mkdir(parents=True)
+        case "file":
+            (tmp_path / "a").write_bytes(b"")
+        case _:
+            (tmp_path / "elsewhere" / "b").mkdir(parents=True)
+            (tmp_path / "a").symlink_to("elsewhere")
+    assert not memory.holds(before)
+    after = watched(memory, absent={place: ["x.h"]})
+    assert after is not None
+    assert memory.holds(after)
+    if appears != "file":
+        (place / "x.h").touch()
+        assert not memory.holds(after)
+        assert watched(memory, absent={place: ["x.h"]}) is None
+
+
+def test_programs_have_no_flags_however_large(memory: FileMemory, tmp_path: Path) -> None:
+    """A large program is read in chunks: same digest, and no flags for the time macros that stand in it."""
+    data = b"\x7fELF" + b"__TIME__ .incbin " * 100_000
+    (tmp_path / "cc1").write_bytes(data)
+    facts = memory.facts(str(tmp_path / "cc1"))
+    assert facts is not None
+    assert (facts.digest, facts.size, facts.time_macros) == (digest(data), len(data), 0)
+
+
 def test_a_directory_that_appears(memory: FileMemory, tmp_path: Path, create: Create) -> None:
     """A missing directory is watched by its topmost missing parent; once there, the names in it count."""
     wanted = {tmp_path / "a" / "b": ["x.h"], tmp_path / "a" / "c": ["y.h"]}
