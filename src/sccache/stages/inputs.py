@@ -87,11 +87,8 @@ def collect(job: Job, names: Sequence[str], files: FileMemory, extra: Sequence[s
     """Facts of everything a dependency file names; None when one of them cannot be read (it is gone, or not a file)."""
     facts: dict[str, FileFacts] = {job.source: job.source_facts}
     made = {job.path(output.path) for output in job.parsed.outputs}
-    for name in (*names, *extra):
-        path = job.path(name)
-        if path in facts:
-            continue
-        found = files.facts(path)
+    paths = [path for path in dict.fromkeys([job.path(name) for name in (*names, *extra)]) if path != job.source]
+    for path, found in zip(paths, files.facts_many(paths), strict=True):
         if found is None:
             return None
         facts[path] = found
@@ -111,9 +108,11 @@ def _precompiled(path: str, suffixes: tuple[str, ...]) -> list[str]:
     found: list[str] = []
     for suffix in suffixes:
         candidate = path + suffix
+        if not os.path.lexists(candidate):
+            continue
         if os.path.isdir(candidate):
             found += [entry.path for entry in os.scandir(candidate)]
-        elif os.path.lexists(candidate):
+        else:
             found.append(candidate)
     return found
 

@@ -168,7 +168,7 @@ def _still_holds(job: Job, found: Inputs, files: FileMemory) -> bool:
     """Whether every input and every tool is, after the compile, what it was when it was hashed."""
     if files.watch(job.watched(), job.watched_absences()) is None:
         return False
-    return all(files.facts(path) == facts for path, facts in found.facts.items())
+    return files.facts_many(list(found.facts)) == list(found.facts.values())
 
 
 def _uses_precompiled(found: Inputs) -> bool:
