@@ -31,7 +31,19 @@ def build(source: Path, folder: Path, env: dict[str, str]) -> float:
     shutil.rmtree(folder, ignore_errors=True)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     launchers = [f"-DCMAKE_{lang}_COMPILER_LAUNCHER={SCCACHE}" for lang in ("C", "CXX")]
-    run("cmake", *generator, "-S", str(source), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release", *fetch.Z3.options, *launchers, env=env, cwd=source)
+    run(
+        "cmake",
+        *generator,
+        "-S",
+        str(source),
+        "-B",
+        str(folder),
+        "-DCMAKE_BUILD_TYPE=Release",
+        *fetch.Z3.options,
+        *launchers,
+        env=env,
+        cwd=source,
+    )
     started = time.monotonic()
     command = ["cmake", "--build", str(folder), f"-j{os.cpu_count() or 2}", "--target", *TARGETS]
     with subprocess.Popen(command, env=env, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -1,4 +1,4 @@
-"""Real projects, built plain, cold, warm, after touch, after an edit and after git checkout: objects equal to the plain build's each time."""
+"""Real projects, built plain, cold, warm, after touch, an edit and git checkout: objects equal to the plain build's each time."""
 
 import os
 import shutil
@@ -44,8 +44,9 @@ class Build:
         front = [f"-DCMAKE_{lang}_COMPILER_LAUNCHER={launcher}" for lang in ("C", "CXX")] if launcher else []
         flags = " ".join(LANGUAGE_FLAGS[self.project.name])
         self.run(
-            "cmake", "-G", "Ninja", "-S", str(self.source), "-B", str(self.folder), "-DCMAKE_BUILD_TYPE=Debug", *self.project.options,
-            "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++", f"-DCMAKE_C_FLAGS_DEBUG={flags}", f"-DCMAKE_CXX_FLAGS_DEBUG={flags}", *front,
+            "cmake", "-G", "Ninja", "-S", str(self.source), "-B", str(self.folder), *self.project.options, *front,
+            "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++",
+            f"-DCMAKE_C_FLAGS_DEBUG={flags}", f"-DCMAKE_CXX_FLAGS_DEBUG={flags}",
         )  # fmt: skip
 
     def objects(self) -> Objects:

@@ -12,8 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from arena import Arena  # noqa: E402 -- the path above makes it importable
-from arena.products import chosen  # noqa: E402
+from arena import Arena
+from arena.products import chosen
 
 EXPECTED_SKIPS = Path(__file__).parent / "expected_skips.txt"
 _unexpected: list[str] = []

@@ -64,7 +64,7 @@ def test_make_reacts_after_hits_as_without_the_cache(arena: Arena, cc: str) -> N
         _newer(w, "a.c")
         _newer(w, "b.c")
         ran[-1].append(_make(w, cc))
-        ran[-1].append([str(os.waitstatus_to_exitcode(os.system(f"cd {w.root} && ./prog")))])  # noqa: S605 -- our own program
+        ran[-1].append([str(os.waitstatus_to_exitcode(os.system(f"cd {w.root} && ./prog")))])
         w.stop_daemon()
     assert ran[0] == ran[1]
 
@@ -73,7 +73,11 @@ def test_make_reacts_after_hits_as_without_the_cache(arena: Arena, cc: str) -> N
 def test_cmake_launcher(w: World, cc: str) -> None:
     """CMAKE_<LANG>_COMPILER_LAUNCHER with ninja: objects equal to the plain build's, second build all hits."""
     cxx = {"gcc": "g++", "clang": "clang++"}[cc]
-    w.write("CMakeLists.txt", "cmake_minimum_required(VERSION 3.16)\nproject(demo C CXX)\nadd_library(lib STATIC a.c b.cpp)\ntarget_include_directories(lib PRIVATE inc)\n")
+    w.write(
+        "CMakeLists.txt",
+        "cmake_minimum_required(VERSION 3.16)\nproject(demo C CXX)\n"
+        "add_library(lib STATIC a.c b.cpp)\ntarget_include_directories(lib PRIVATE inc)\n",
+    )
     w.write("a.c", '#include "v.h"\nint a(void) { return V; }\n')
     w.write("b.cpp", '#include "v.h"\n#include <vector>\nint b() { return std::vector<int>(V).size(); }\n')
     w.write("inc/v.h", "#define V 4\n")
@@ -82,7 +86,19 @@ def test_cmake_launcher(w: World, cc: str) -> None:
     for number in (1, 2):
         build = f"build{number}"
         shutil.rmtree(w.path("build"), ignore_errors=True)
-        w.tool("cmake", "-G", "Ninja", "-S", ".", "-B", "build", f"-DCMAKE_C_COMPILER={cc}", f"-DCMAKE_CXX_COMPILER={cxx}", *front, compare=False)
+        w.tool(
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            ".",
+            "-B",
+            "build",
+            f"-DCMAKE_C_COMPILER={cc}",
+            f"-DCMAKE_CXX_COMPILER={cxx}",
+            *front,
+            compare=False,
+        )
         step = w.tool("cmake", "--build", "build", "-j1", compare=False, expect=MISS if number == 1 else HIT)
         if step.exit_code:
             w.complaints.append(f"{build}: {step.stdout!r}")
@@ -205,7 +221,7 @@ def test_clang_header_modules(w: World) -> None:
 @scenario(*BOTH)
 def test_basic_compile(w: World, cc: str) -> None:
     """Compile, remove, compile: a miss and a hit; then to /dev/null: a hit."""
-    w.write("test.c", "#include <stdio.h>\nvoid foo() { puts(\"hello\"); }\n")
+    w.write("test.c", '#include <stdio.h>\nvoid foo() { puts("hello"); }\n')
     w.run(cc, "-c", "test.c", "-o", "test.o", expect=MISS)
     w.remove("test.o")
     w.run(cc, "-c", "test.c", "-o", "test.o", expect=HIT)

@@ -168,9 +168,7 @@ def test_basedirs_add_no_misses(arena: Arena, cc: str) -> None:
             w.write(folder / "src" / f"f{number}.c", f'#include "v.h"\nint f{number}(void) {{ return V; }}\n'.encode())  # type: ignore[arg-type]
         w.write(folder / "inc" / "v.h", b"#define V 7\n")  # type: ignore[arg-type]
         base = w.path(name)
-        return [
-            w.run(cc, f"-I{base}/inc", "-O2", "-c", f"{base}/src/f{n}.c", "-o", f"f{n}.o", cwd=name, expect=expect) for n in range(4)
-        ]
+        return [w.run(cc, f"-I{base}/inc", "-O2", "-c", f"{base}/src/f{n}.c", "-o", f"f{n}.o", cwd=name, expect=expect) for n in range(4)]
 
     build("one", MISS)
     build("two", HIT)

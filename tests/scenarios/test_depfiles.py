@@ -85,10 +85,21 @@ def test_phony_targets_on_a_hit(w: World, cc: str) -> None:
 @scenario(*BOTH)
 def test_header_name_with_special_characters(w: World, cc: str) -> None:
     """Spaces, dollars, hashes, colons and back-slashes in names are escaped as the compiler does."""
-    names = ["with space.h", "dollar$.h", "hash#.h", "colon:.h", "back\\\\slash.h", "percent%.h", "tab\t.h", "tail\\\\ x.h", "quote'.h", "ä.h"]
+    names = [
+        "with space.h",
+        "dollar$.h",
+        "hash#.h",
+        "colon:.h",
+        "back\\\\slash.h",
+        "percent%.h",
+        "tab\t.h",
+        "tail\\\\ x.h",
+        "quote'.h",
+        "ä.h",
+    ]
     for name in names:
         w.write(name.replace("\\\\", "\\"), "")
-    w.write("a b.c", "".join(f'#include "{name if cc == "clang" else name}"\n' for name in names if "\\" not in name) + "int x;\n")
+    w.write("a b.c", "".join(f'#include "{name}"\n' for name in names if "\\" not in name) + "int x;\n")
     for target in ("a b.o", "dollar$x.o", "hash#.o", "colon:.o"):
         w.run(cc, "-MD", "-MP", "-c", "a b.c", "-o", target)
         w.run(cc, "-MD", "-MP", "-c", "a b.c", "-o", target, expect=HIT if cc == "gcc" else ANY)  # clang does not escape all

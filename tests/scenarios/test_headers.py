@@ -83,7 +83,9 @@ def test_has_include_becomes_true(w: World, cc: str) -> None:
 @scenario(*BOTH)
 def test_has_include_through_a_macro(w: World, cc: str) -> None:
     """__has_include whose name comes out of a macro."""
-    w.write("a.c", "#define S(x) #x\n#define Q(x) S(x)\n#define NAME opt.h\n#if __has_include(Q(NAME))\nint v = 2;\n#else\nint v = 1;\n#endif\n")
+    w.write(
+        "a.c", "#define S(x) #x\n#define Q(x) S(x)\n#define NAME opt.h\n#if __has_include(Q(NAME))\nint v = 2;\n#else\nint v = 1;\n#endif\n"
+    )
     command = (cc, "-Iinc", "-c", "a.c", "-o", "a.o")
     w.mkdir("inc")
     w.run(*command)

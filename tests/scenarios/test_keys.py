@@ -5,6 +5,11 @@ from arena import ANY, HIT, MISS, RECOMPILE, World, scenario
 BOTH = ("gcc", "clang")
 
 
+def _choices(table: str) -> list[list[str]]:
+    """Command-line options, one choice between two bars."""
+    return [choice.split() for choice in table.split("|")]
+
+
 @scenario(*BOTH)
 def test_define_removed(w: World, cc: str) -> None:
     """-DHELLO, then without (sccache#2038)."""
@@ -32,8 +37,10 @@ def test_language_options(w: World, cc: str) -> None:
     w.write("a.c", "int f(int n) { return sizeof('a') + n; }\n")
     w.write("a.cc", "int f(int n) { return sizeof('a') + n; }\n")
     w.write("a", "int f(int n) { return sizeof('a') + n; }\n")
-    for options in (("-c", "a.c"), ("-x", "c++", "-c", "a.c"), ("-c", "a.cc"), ("-xc", "-c", "a.cc"), ("-x", "c", "-c", "a"), ("-std=c89", "-c", "a.c"),
-                    ("-ansi", "-c", "a.c"), ("-x", "c++", "-x", "none", "-c", "a.c"), ("-c", "a.c", "-x", "c++")):  # fmt: skip
+    table = """
+        -c a.c | -x c++ -c a.c | -c a.cc | -xc -c a.cc | -x c -c a | -std=c89 -c a.c | -ansi -c a.c | -x c++ -x none -c a.c | -c a.c -x c++
+    """
+    for options in _choices(table):
         w.run(cc, *options, "-o", "a.o")
         w.run(cc, *options, "-o", "a.o")
 
@@ -79,13 +86,14 @@ def test_source_name_in_the_object(w: World, cc: str) -> None:
 @scenario(*BOTH)
 def test_optimisation_and_code_options(w: World, cc: str) -> None:
     """Options that change the code are all in the key, in every form."""
-    w.write("a.c", "#include <stdio.h>\nint f(int n) { int s = 0; for (int i = 0; i < n; i++) s += i; printf(\"%d\", s); return s; }\n")
-    options: tuple[tuple[str, ...], ...] = (
-        (), ("-O",), ("-O2",), ("-O3",), ("-Os",), ("-g",), ("-g3",), ("-gdwarf-4",), ("-fPIC",), ("-fpic",), ("-m32",), ("-mavx2",), ("-march=haswell",),
-        ("-fno-inline",), ("-fstack-protector-all",), ("-D_FORTIFY_SOURCE=2", "-O2"), ("-pthread",), ("-fvisibility=hidden",), ("-ffast-math",),
-        ("-fno-omit-frame-pointer",), ("-fsanitize=undefined",), ("-pipe",), ("-w",), ("-pg",), ("-fexceptions",), ("-frandom-seed=1",), ("-Wa,--noexecstack",),
-        ("-fdebug-prefix-map=/x=/y", "-g"), ("-ffile-prefix-map=.=/y",), ("-fno-common",), ("-O2", "-O0"), ("-Wl,--as-needed",), ("-nostdinc",),
-    )  # fmt: skip
+    w.write("a.c", '#include <stdio.h>\nint f(int n) { int s = 0; for (int i = 0; i < n; i++) s += i; printf("%d", s); return s; }\n')
+    table = """
+        | -O | -O2 | -O3 | -Os | -g | -g3 | -gdwarf-4 | -fPIC | -fpic | -m32 | -mavx2 | -march=haswell | -fno-inline
+        | -fstack-protector-all | -D_FORTIFY_SOURCE=2 -O2 | -pthread | -fvisibility=hidden | -ffast-math | -fno-omit-frame-pointer
+        | -fsanitize=undefined | -pipe | -w | -pg | -fexceptions | -frandom-seed=1 | -Wa,--noexecstack | -fdebug-prefix-map=/x=/y -g
+        | -ffile-prefix-map=.=/y | -fno-common | -O2 -O0 | -Wl,--as-needed | -nostdinc
+    """
+    options = _choices(table)
     for option in options:
         w.run(cc, *option, "-c", "a.c", "-o", "a.o")
     for option in options[:8]:
@@ -108,8 +116,11 @@ def test_joined_and_separate_forms(w: World, cc: str) -> None:
     """Options whose words could be read in two ways."""
     w.write("a.c", "int x;\n#ifdef B\nint y;\n#endif\n")
     w.write("-D", "")
-    for options in (("-D", "B"), ("-DB",), ("-I", "-D", "-DB"), ("-DA", "-D", "B=1"), ("-UB",), ("-include", "/dev/null"), ("-include/dev/null",),
-                    ("-isystem/usr/include",), ("-isystem", "/usr/include"), ("-iprefix", "/usr/", "-iwithprefixbefore", "include")):  # fmt: skip
+    table = """
+        -D B | -DB | -I -D -DB | -DA -D B=1 | -UB | -include /dev/null | -include/dev/null | -isystem/usr/include | -isystem /usr/include
+        | -iprefix /usr/ -iwithprefixbefore include
+    """
+    for options in _choices(table):
         w.run(cc, *options, "-c", "a.c", "-o", "a.o")
 
 
@@ -183,7 +194,13 @@ def test_preprocessed_sources(w: World, cc: str) -> None:
 def test_options_recorded_in_the_object(w: World, cc: str) -> None:
     """-frecord-gcc-switches, -grecord-gcc-switches and -flto write the command line into the object: the user's, nobody else's."""
     w.write("a.c", "int f(int n) { return n + 1; }\n")
-    for options in (("-frecord-gcc-switches",), ("-g", "-grecord-gcc-switches"), ("-flto",), ("-flto", "-ffat-lto-objects"), ("-g", "-flto")):
+    for options in (
+        ("-frecord-gcc-switches",),
+        ("-g", "-grecord-gcc-switches"),
+        ("-flto",),
+        ("-flto", "-ffat-lto-objects"),
+        ("-g", "-flto"),
+    ):
         w.run(cc, "-O2", "-frandom-seed=7", *options, "-c", "a.c", "-o", "a.o")
         w.run(cc, "-O2", "-frandom-seed=7", *options, "-MD", "-c", "a.c", "-o", "a.o")
         w.run(cc, "-O2", "-frandom-seed=7", *options, "-c", "a.c", "-o", "a.o")

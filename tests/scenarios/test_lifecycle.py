@@ -30,7 +30,7 @@ COMPILE = ("gcc", "-c", "a.c", "-o", "a.o")
 
 def _command(w: World, *options: str, env: dict[str, str | None] | None = None) -> subprocess.CompletedProcess[str]:
     assert w.product is not None
-    w._counts = None  # noqa: SLF001 -- the command may change them
+    w._counts = None
     return subprocess.run(
         [str(w.product.command), *options], cwd=w.root, env=w.environment(env), capture_output=True, text=True, timeout=60, check=False
     )
@@ -212,7 +212,9 @@ def test_foreground_daemon(w: World) -> None:
     """SCCACHE_START_SERVER=1 SCCACHE_NO_DAEMON=1 runs the daemon in this process."""
     assert w.product is not None
     env = w.environment({"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1"})
-    with subprocess.Popen([str(w.product.command)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [str(w.product.command)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         try:
             wait_until(lambda: w.daemon_pid() is not None, "the daemon listens")
             w.run(*COMPILE, expect=MISS)
@@ -252,7 +254,10 @@ def test_log_goes_to_stderr_and_file(w: World) -> None:
     done = _command(w, "--show-stats", env={"SCCACHE_LOG": "debug"})
     assert done.returncode == 0
     log = w.home / "log.txt"
-    assert _command(w, "--start-server", env={"SCCACHE_ERROR_LOG": str(log), "SCCACHE_LOG": "debug", "SCCACHE_LOG_MILLIS": "1"}).returncode == 0
+    assert (
+        _command(w, "--start-server", env={"SCCACHE_ERROR_LOG": str(log), "SCCACHE_LOG": "debug", "SCCACHE_LOG_MILLIS": "1"}).returncode
+        == 0
+    )
     assert log.exists()
     w.run(*COMPILE)
     _command(w, "--stop-server")

@@ -3,7 +3,9 @@
 from arena import ANY, HIT, MISS, RECOMPILE, World, scenario
 
 BOTH = ("gcc", "clang")
-CODE = '#include "v.h"\nstatic int g(int n) { return n * V; }\nint f(int n) { int s = 0; for (int i = 0; i < n; i++) s += g(i); return s; }\n'
+CODE = (
+    '#include "v.h"\nstatic int g(int n) { return n * V; }\nint f(int n) { int s = 0; for (int i = 0; i < n; i++) s += g(i); return s; }\n'
+)
 
 
 def _twice(w: World, command: tuple[str, ...], second: str, sides: tuple[str, ...]) -> None:

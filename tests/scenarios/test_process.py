@@ -108,7 +108,21 @@ def test_output_is_a_directory(w: World, cc: str) -> None:
 def test_nonutf8_and_spaces(w: World, cc: str) -> None:
     """Names with spaces, quotes, latin-1 bytes, newlines, dollars and hashes."""
     unclear = {"gcc": (b"new\nline", b"@at"), "clang": (b"new\nline", b"@at", b"tab\t", b"back\\slash")}  # depfiles cannot tell them
-    for name in (b"a b", b"quo'te", b'dou"ble', b"lat\xe9in", "ünïcode".encode(), b"new\nline", b"dol$lar", b"ha#sh", b"tab\t", b"back\\slash", b"star*", b"-", b"@at"):
+    for name in (
+        b"a b",
+        b"quo'te",
+        b'dou"ble',
+        b"lat\xe9in",
+        "ünïcode".encode(),
+        b"new\nline",
+        b"dol$lar",
+        b"ha#sh",
+        b"tab\t",
+        b"back\\slash",
+        b"star*",
+        b"-",
+        b"@at",
+    ):
         source = name + b".c"
         w.write(source, '#include "v.h"\nint x;\n')
         w.write("v.h", "")
@@ -121,7 +135,7 @@ def test_nonutf8_values(w: World, cc: str) -> None:
     """Bytes that are no UTF-8 in definitions, directories and the environment."""
     w.write("a.c", "const char *x = V;\n#include <v.h>\n")
     w.write(b"inc\xff/v.h", "int y;\n")
-    w.write("latin.c", b"const char *x = \"\xe9\xff\";\n")
+    w.write("latin.c", b'const char *x = "\xe9\xff";\n')
     env = {"ODD": os.fsdecode(b"\xff\xfe")}
     for value in (b'-DV="\xe9"', b'-DV="\xe8"', b'-DV="\xe9"'):
         w.run(cc, value, b"-Iinc\xff", "-c", "a.c", "-o", "a.o", env=env)
@@ -132,7 +146,7 @@ def test_nonutf8_values(w: World, cc: str) -> None:
 @scenario(*BOTH)
 def test_odd_working_directory(w: World, cc: str) -> None:
     """A working directory with odd bytes in its name."""
-    w.write(b"d\xffir \"x/a.c", "int x;\n")
+    w.write(b'd\xffir "x/a.c', "int x;\n")
     for _ in range(2):
         w.run(cc, "-g", "-c", "a.c", "-o", "a.o", cwd=os.fsdecode(b'd\xffir "x'))
 
@@ -189,7 +203,9 @@ def test_relative_compiler_and_no_such_compiler(w: World) -> None:
     w.run("../gcc", "-c", "b.c", "-o", "a.o", cwd="bin/sub")
     if w.cached:
         for command in ("no-such-compiler", "./no-such", "/no/such", "a.c"):
-            done = subprocess.run(w.compiler(command, "-c", "a.c"), cwd=w.root, env=w.environment(), capture_output=True, timeout=60)
+            done = subprocess.run(
+                w.compiler(command, "-c", "a.c"), cwd=w.root, env=w.environment(), capture_output=True, timeout=60, check=False
+            )
             if done.returncode == 0:
                 w.complaints.append(f"{command} succeeded")
 
@@ -257,7 +273,9 @@ def test_limits_and_priority_of_the_caller(arena: Arena) -> None:
     w.script("bin/gcc", 'case "$*" in *b.c*) nice > niceness; ulimit -n > files;; esac\nexec /usr/bin/gcc "$@"')
     w.write("b.c", "int y;\n")
     command = " ".join(str(word) for word in w.compiler(w.path("bin/gcc"), "-c", "b.c", "-o", "b.o"))
-    done = subprocess.run(["sh", "-c", f"ulimit -n 777; exec nice -n 7 {command}"], cwd=w.root, env=w.environment(), timeout=60, check=False)
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -n 777; exec nice -n 7 {command}"], cwd=w.root, env=w.environment(), timeout=60, check=False
+    )
     assert done.returncode == 0
     assert (w.path("niceness").read_text(), w.path("files").read_text()) == ("7\n", "777\n")
 
@@ -271,7 +289,9 @@ def test_closed_streams(arena: Arena) -> None:
     assert plain.returncode == 0
     for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"):
         command = " ".join(str(word) for word in w.compiler("gcc", "-Wall", "-c", "a.c", "-o", "a.o"))
-        done = subprocess.run(["sh", "-c", f"{command} {closed}"], cwd=w.root, env=w.environment(), timeout=60, check=False, capture_output=True)
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], cwd=w.root, env=w.environment(), timeout=60, check=False, capture_output=True
+        )
         assert done.returncode == 0, closed
         assert w.path("a.o").read_bytes() == w.path("plain.o").read_bytes()
 

@@ -74,7 +74,7 @@ def test_source_modified_before_the_compiler_reads(w: World) -> None:
 @scenario("gcc")
 def test_header_appears_during_compile(w: World) -> None:
     """A header that would win appears while the compiler runs."""
-    w.write("a.c", '#include <v.h>\nint x = V;\n')
+    w.write("a.c", "#include <v.h>\nint x = V;\n")
     w.write("late/v.h", "#define V 1\n")
     w.mkdir("early")
     w.script(
@@ -94,7 +94,7 @@ def test_concurrent_identical_compiles(arena: Arena) -> None:
     """Twenty equal compiles at once: all right, all exit 0, nothing left; then a hit."""
     needs("gcc")
     w = arena.cached_world()
-    w.write("a.c", "#include <stdio.h>\nint main(void) { puts(\"x\"); return 0; }\n")
+    w.write("a.c", '#include <stdio.h>\nint main(void) { puts("x"); return 0; }\n')
     want = subprocess.run(["gcc", "-O2", "-c", "a.c", "-o", "plain.o"], cwd=w.root, check=False, timeout=60)
     assert want.returncode == 0
     running = [
@@ -121,9 +121,7 @@ def test_many_different_compiles_at_once(arena: Arena, cc: str) -> None:
     for n in range(40):
         w.write(f"s{n}.c", f"int value_{n} = {n};\n")
     for _ in range(2):
-        running = [
-            subprocess.Popen(w.compiler(cc, "-c", f"s{n}.c", "-o", f"s{n}.o"), cwd=w.root, env=w.environment()) for n in range(40)
-        ]
+        running = [subprocess.Popen(w.compiler(cc, "-c", f"s{n}.c", "-o", f"s{n}.o"), cwd=w.root, env=w.environment()) for n in range(40)]
         assert [process.wait(120) for process in running] == [0] * 40
         for n in range(40):
             assert f"value_{n}\0".encode() in w.path(f"s{n}.o").read_bytes()

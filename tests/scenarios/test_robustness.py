@@ -45,7 +45,7 @@ def _damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["flip", "flip one in the middle", "flip the last", "truncate", "empty", "append"])
 @pytest.mark.parametrize("restart", [False, True], ids=["running daemon", "new daemon"])
-def test_corrupt_all_entries(arena: Arena, how: str, restart: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+def test_corrupt_all_entries(arena: Arena, how: str, restart: bool) -> None:
     """Every file of the cache damaged: recompiled, never a failure or garbage; and it recovers."""
     needs("gcc")
 
@@ -210,7 +210,9 @@ def test_disk_full(w: World) -> None:
     """A full disk: everything compiles, with the compiler's own exit codes and words."""
     with _small_disk(w, "64k"):
         for number in range(6):
-            w.write(f"b{number}.c", f"char data_{number}[] = {{" + ",".join(str((n * 7919 + number * 31) % 251) for n in range(20000)) + "};\n")
+            w.write(
+                f"b{number}.c", f"char data_{number}[] = {{" + ",".join(str((n * 7919 + number * 31) % 251) for n in range(20000)) + "};\n"
+            )
             for _ in range(2):
                 w.run("gcc", "-c", f"b{number}.c", "-o", f"b{number}.o")
 
@@ -333,7 +335,7 @@ def test_interrupted(arena: Arena, how: str) -> None:
         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_until(lambda: w.path("reached").exists(), "the compiler runs")
-    number = getattr(signal, how.split()[0])
+    number = getattr(signal, how.split(maxsplit=1)[0])
     (os.killpg if "group" in how else os.kill)(process.pid, number)
     status = process.wait(10)
     assert status in (-number, 128 + number)
@@ -352,7 +354,7 @@ def test_interrupted_real_compile(arena: Arena) -> None:
     """The same with a real compiler at work: no half-written object, no temporary file."""
     needs("g++")
     w = arena.cached_world()
-    w.write("a.cpp", "#include <regex>\n#include <map>\nstd::regex r(\"a\"); int f(const char *s) { return std::regex_match(s, r); }\n")
+    w.write("a.cpp", '#include <regex>\n#include <map>\nstd::regex r("a"); int f(const char *s) { return std::regex_match(s, r); }\n')
     process = subprocess.Popen(
         w.compiler("g++", "-O3", "-c", "a.cpp", "-o", "a.o"), cwd=w.root, env=w.environment(), process_group=0, stdin=subprocess.DEVNULL
     )

@@ -247,7 +247,7 @@ def test_gcc_plugin_changed(w: World) -> None:
     w.run(*command, expect=RECOMPILE)
 
 
-CLANG_PLUGIN = "#include <stdio.h>\n__attribute__((constructor)) static void hello(void)\n{ fprintf(stderr, \"plugin %d\\n\", NUMBER); }\n"
+CLANG_PLUGIN = '#include <stdio.h>\n__attribute__((constructor)) static void hello(void)\n{ fprintf(stderr, "plugin %d\\n", NUMBER); }\n'
 
 
 @scenario("clang")

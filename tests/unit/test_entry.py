@@ -42,7 +42,7 @@ def sample(*, large: bytes = b"") -> bytes:
     st.lists(roles, max_size=3),
     st.integers(-10, 30),
 )
-def test_what_is_packed_is_unpacked(  # noqa: PLR0917
+def test_what_is_packed_is_unpacked(
     outputs: list[ProducedFile], said: list[Diagnostics], depends: list[str], bound_to: bytes, absent: list[str], level: int
 ) -> None:
     """Every field and file comes back as it went in, at any zstd level a user may set."""

@@ -4,10 +4,10 @@ Owns: the words that scenarios are written in.  Must not know: anything inside t
 """
 
 from arena.needs import needs, needs_gcc_plugin_headers
-from arena.play import Arena, Mismatch, scenario
+from arena.play import Arena, MismatchError, scenario
 from arena.world import ANY, HIT, MISS, RECOMPILE, UNCACHED, World
 
 __all__ = [
     "ANY", "HIT", "MISS", "RECOMPILE", "UNCACHED",
-    "Arena", "Mismatch", "World", "needs", "needs_gcc_plugin_headers", "scenario",
+    "Arena", "MismatchError", "World", "needs", "needs_gcc_plugin_headers", "scenario",
 ]  # fmt: skip

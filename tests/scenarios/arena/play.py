@@ -17,7 +17,7 @@ from arena.world import Step, World
 Steps = Callable[[World], object]
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """The cache gave something else than the plain compiler."""
 
 
@@ -43,7 +43,7 @@ class Arena:
         return self.world(self.product, settings)
 
     def play(self, steps: Steps, settings: Mapping[str, str] | None = None) -> None:
-        """Run `steps` plainly and cached; raise Mismatch when a user could tell them apart."""
+        """Run `steps` plainly and cached; raise MismatchError when a user could tell them apart."""
         plain = self.world(None, settings)
         steps(plain)
         plain_leftovers = self._leftovers()
@@ -59,7 +59,7 @@ class Arena:
             found.append(f"left in TMPDIR: {self._leftovers()}")
         found += cached.complaints
         if found:
-            raise Mismatch("\n".join(found).encode("utf-8", "backslashreplace").decode())
+            raise MismatchError("\n".join(found).encode("utf-8", "backslashreplace").decode())
 
     def close(self) -> None:
         """Stop what runs, remove what is there."""

@@ -49,10 +49,7 @@ def first_difference(want: bytes, have: bytes) -> str:
         return "equal"
     at = next((i for i, (a, b) in enumerate(zip(want, have, strict=False)) if a != b), min(len(want), len(have)))
     lo = max(0, at - 40)
-    return (
-        f"{len(want)} and {len(have)} bytes, differ at {at}: "
-        f"plain …{want[lo : at + 60]!r}… cached …{have[lo : at + 60]!r}…"
-    )
+    return f"{len(want)} and {len(have)} bytes, differ at {at}: plain …{want[lo : at + 60]!r}… cached …{have[lo : at + 60]!r}…"
 
 
 def differences(want: Snapshot, have: Snapshot, unstable: frozenset[bytes]) -> list[str]:

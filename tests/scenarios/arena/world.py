@@ -127,7 +127,7 @@ class World:
         front: list[str | bytes] = [] if self.product is None else [str(self.product.command)]
         return [*front, *(os.fspath(word) for word in command)]
 
-    def run(  # noqa: PLR0913 -- each is one way in which callers differ
+    def run(
         self, *command: str | bytes | Path, expect: str = ANY, cwd: str = ".", env: Mapping[str, str | None] | None = None,
         stdin: bytes = b"", umask: int = 0o022, tty: bool = False, compare: bool = True,
     ) -> Step:  # fmt: skip
@@ -139,11 +139,11 @@ class World:
         compare: bool = True,
     ) -> Step:  # fmt: skip
         """Run a command as it is (make, cmake); `self.front` is what to put before a compiler in it."""
-        return self._record([os.fspath(word) for word in command], expect, cwd, env, b"", 0o022, False, compare)  # noqa: FBT003
+        return self._record([os.fspath(word) for word in command], expect, cwd, env, b"", 0o022, False, compare)
 
     @property
     def front(self) -> str:
-        """`sccache ` in the cached run, nothing in the plain one: for CC=…"""
+        """`sccache ` in the cached run, nothing in the plain one: to put before a compiler."""
         return "" if self.product is None else f"{self.product.command} "
 
     def environment(self, changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
@@ -151,9 +151,9 @@ class World:
         merged: dict[str, str | None] = {**self.env, **(changes or {})}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def _record(  # noqa: PLR0913 -- private, called from two places
+    def _record(
         self, argv: Sequence[str | bytes], expect: str, cwd: str, env: Mapping[str, str | None] | None, stdin: bytes,
-        umask: int, tty: bool, compare: bool,  # noqa: FBT001
+        umask: int, tty: bool, compare: bool,
     ) -> Step:  # fmt: skip
         environment = self.environment(env)
         self.settle()
@@ -248,9 +248,7 @@ def _start(argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path, umask
     return subprocess.Popen(argv, env=dict(env), cwd=cwd, umask=umask, start_new_session=True, **streams)  # type: ignore[call-overload,no-any-return]
 
 
-def _run(
-    argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path, stdin: bytes, umask: int
-) -> subprocess.CompletedProcess[bytes]:
+def _run(argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path, stdin: bytes, umask: int) -> subprocess.CompletedProcess[bytes]:
     pipe = subprocess.PIPE
     process = _start(argv, env, cwd, umask, stdin=pipe, stdout=pipe, stderr=pipe)
     with _killed_after(process):

@@ -16,7 +16,7 @@ from sccache.compilers.inline_assembler import may_read_files
         rb'asm(".\151nclude \"d\"");',
         rb'__asm__(".macro m x\n.inc\\()bin \"d\"\n.endm");',
         b'asm(R"x(.INCBIN "d")x");',
-        b"asm { .incbin }; asm(\".include \\\"x\\\"\")",
+        b'asm { .incbin }; asm(".include \\"x\\"")',
     ],
 )
 def test_reading_is_noticed(text: bytes) -> None:
