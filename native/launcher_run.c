@@ -141,7 +141,7 @@ static void restore_signals(void)
 }
 
 /* In the vforked child: only system calls, nothing that the parent would notice. */
-static void become(int flags, const char *path, char **argv, char **envp, const struct result *r, pid_t parent)
+static void become(int flags, const char *path, char **argv, char **envp, const struct result *r, const struct terminal *t, pid_t parent)
 {
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* not SIGKILL: a driver removes its half-written files on SIGTERM */
@@ -154,7 +154,8 @@ static void become(int flags, const char *path, char **argv, char **envp, const 
         if (null > 0 && (dup2(null, 0) < 0 || close(null) < 0))
             return;
     }
-    if ((r->out >= 0 && dup2(r->out, 1) < 0) || (r->err >= 0 && dup2(r->err, 2) < 0))
+    int err = t->theirs >= 0 ? t->theirs : r->err;
+    if ((r->out >= 0 && dup2(r->out, 1) < 0) || (err >= 0 && dup2(err, 2) < 0))
         return;
     restore_signals();
     execute(path, argv, envp);
@@ -165,9 +166,10 @@ static int status_of(int waited)
     return WIFSIGNALED(waited) ? -WTERMSIG(waited) : WEXITSTATUS(waited);
 }
 
-/* Wait for the child while listening to the daemon; forward what kills us. */
-static int wait_for(pid_t child, struct connection *c)
+/* Wait for the child while listening to the daemon and to the child's terminal; forward what kills us. */
+static int wait_for(pid_t child, struct connection *c, const struct terminal *t, int captured)
 {
+    int is_open = t->ours >= 0;
     uint64_t forward_at = 0;
     int waited, forwarded = 0;
     for (;;) {
@@ -186,13 +188,19 @@ static int wait_for(pid_t child, struct connection *c)
             else
                 patience = FORWARD_AFTER_MS;
         }
-        struct pollfd wakers[2] = {{.fd = caller.pipe[0], .events = POLLIN}, {.fd = c->lost ? -1 : c->fd, .events = POLLIN}};
-        poll(wakers, 2, patience);
+        struct pollfd wakers[3] = {
+            {.fd = caller.pipe[0], .events = POLLIN},
+            {.fd = c->lost ? -1 : c->fd, .events = POLLIN},
+            {.fd = is_open ? t->ours : -1, .events = POLLIN},
+        };
+        poll(wakers, 3, patience);
         char bytes[16];
         while (wakers[0].revents && read(caller.pipe[0], bytes, sizeof bytes) > 0) {
         }
         if (wakers[1].revents && !only_keep_alives(c))
             c->lost = 1; /* what the child does is still wanted; see launcher.c */
+        if (wakers[2].revents)
+            is_open = drain_terminal(t, captured);
     }
 }
 
@@ -203,19 +211,26 @@ int run_child(struct connection *c, int flags, const char *path, char **argv, ch
     if (((flags & CAPTURE_STDOUT) && (r->out = unlinked_file("stdout")) < 0) ||
         ((flags & CAPTURE_STDERR) && (r->err = unlinked_file("stderr")) < 0) || (!caller.pipe[1] && !make_pipe(caller.pipe)))
         return 0;
+    struct terminal t = {-1, -1};
+    int has_all = path && (!(flags & ON_TERMINAL) || open_terminal(&t));
     uint64_t started = now_ns();
     pid_t parent = getpid();
     volatile int failed = 0;
     catch_signals();
-    pid_t child = path ? vfork() : -1;
+    pid_t child = has_all ? vfork() : -1;
     if (child == 0) {
-        become(flags, path, argv, envp, r, parent);
+        become(flags, path, argv, envp, r, &t, parent);
         failed = 1;
         _exit(127);
     }
     sigprocmask(SIG_SETMASK, &caller.mask, NULL);
+    if (t.theirs >= 0)
+        close(t.theirs), t.theirs = -1;
     if (child > 0)
-        r->status = wait_for(child, c);
+        r->status = wait_for(child, c, &t, r->err);
+    if (t.ours >= 0)
+        drain_terminal(&t, r->err);
+    close_terminal(&t);
     if (failed)
         r->status = NOT_STARTED;
     restore_signals();

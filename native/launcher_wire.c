@@ -92,7 +92,7 @@ int send_compile(struct connection *c, const struct command *command)
         return 0;
     struct stat namespace;
     uint64_t mounts = stat("/proc/self/ns/mnt", &namespace) == 0 ? namespace.st_ino : 0;
-    int terminals = isatty(0) * 1 | isatty(1) * 2 | isatty(2) * 4;
+    int terminals = isatty(0) * 1 | isatty(1) * 2 | isatty(2) * 4 | (terminal_columns() & 0x1fff) << 3;
     mode_t mask = umask(0);
     umask(mask);
     size_t sizes[6] = {strlen(VERSION_TEXT), 0, strlen(command->executable), strlen(cwd), list_size(command->argv), list_size(environ)};

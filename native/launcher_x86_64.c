@@ -160,7 +160,7 @@ long syscall(long number, ...)
     va_start(rest, number);
     long a = va_arg(rest, long), b = va_arg(rest, long), c = va_arg(rest, long);
     va_end(rest);
-    return call6(number, (unsigned)a, (unsigned)b, c, 0, 0, 0); /* only close_range, whose arguments are unsigned int */
+    return call6(number, (unsigned)a, (unsigned)b, c, 0, 0, 0); /* only close_range and ioctl, which take unsigned int */
 }
 
 int getrlimit(__rlimit_resource_t what, struct rlimit *limit)

@@ -13,7 +13,7 @@ import os
 import sys
 from enum import Enum
 
-from sccache.launcher_parts import child, programs, start
+from sccache.launcher_parts import child, programs, start, terminal
 from sccache.protocol import blocking, messages
 from sccache.protocol.address import from_env
 from sccache.protocol.version import VERSION_TEXT
@@ -97,6 +97,7 @@ class _Launch:
 
     def _compile_frame(self, secret: bytes) -> bytes:
         terminals = sum(1 << fd for fd in range(3) if _is_terminal(fd))
+        terminals |= (terminal.columns() & messages.MAX_COLUMNS) << messages.COLUMNS_SHIFT
         return messages.encode_compile(
             messages.CompileMessage(
                 VERSION_TEXT,

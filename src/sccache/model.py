@@ -28,6 +28,8 @@ class CompileRequest(Struct, frozen=True):
     env: Mapping[str, str]
     umask: int
     terminal: Terminal = Terminal.NONE
+    columns: int = 0
+    """Width of the terminal on stdin, else on stderr; 0 unknown, or stderr is none."""
     executable: str = ""
     """The compiler's path where the launcher already resolved it (masquerading); else empty."""
     identity: tuple[object, ...] = ()

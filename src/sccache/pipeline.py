@@ -132,8 +132,8 @@ class Pipeline:
     async def _run_uncached(
         self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, *, counted_as: str | None
     ) -> Answer:
-        colour = recipes.colour_arguments(driver.family, parsed, request)
-        command = Command(driver.path, (*request.argv[1:], *colour), is_compile=True, name=driver.name)
+        on_terminal = recipes.is_on_terminal(request)
+        command = Command(driver.path, request.argv[1:], is_compile=True, on_terminal=on_terminal, name=driver.name)
         ran: Ran = await hands.run(command)
         if ran.status != 0:
             self._stats.compile_failed(ran.duration_ns)

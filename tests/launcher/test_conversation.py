@@ -1,15 +1,22 @@
 """What the daemon says is what the launcher does."""
 
+import contextlib
+import fcntl
 import os
 import pty
+import signal
 import stat
+import struct
 import subprocess
+import sys
+import termios
+import threading
 
 import pytest
 
 from sccache.protocol import messages
 from sccache.protocol.address import from_env
-from sccache.protocol.messages import RUN_CAPTURE_STDERR, RUN_CAPTURE_STDOUT, RUN_IS_COMPILE, RUN_NO_STDIN
+from sccache.protocol.messages import RUN_CAPTURE_STDERR, RUN_CAPTURE_STDOUT, RUN_IS_COMPILE, RUN_NO_STDIN, RUN_ON_TERMINAL
 from sccache.protocol.version import VERSION_TEXT
 
 BOTH = RUN_CAPTURE_STDOUT | RUN_CAPTURE_STDERR
@@ -318,3 +325,112 @@ def test_many_runs_leave_no_files_open(launcher):
 
     with launcher.daemon(script):
         assert launcher.run("gcc").returncode == 0
+
+
+TERMINAL = BOTH | RUN_IS_COMPILE | RUN_ON_TERMINAL
+
+
+def _on_terminal(launcher, *argv, columns=0, stdin_columns=0):
+    """Run with a terminal on stderr (and on stdin); gives the exit code, stdout and what the terminal showed."""
+    shown, pairs = [], [pty.openpty() for columns_ in (columns, stdin_columns) if columns_]
+    for (_, theirs), columns_ in zip(pairs, (columns, stdin_columns), strict=False):
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns_, 0, 0))
+
+    def read():
+        with contextlib.suppress(OSError):
+            while chunk := os.read(pairs[0][0], 1 << 16):
+                shown.append(chunk)
+
+    stdin = pairs[1][1] if stdin_columns else subprocess.DEVNULL
+    reader = threading.Thread(target=read)
+    process = launcher.start(*argv, stdin=stdin, stderr=pairs[0][1])
+    for _, theirs in pairs:
+        os.close(theirs)
+    reader.start()
+    out, _ = process.communicate()
+    reader.join()
+    for ours, _ in pairs:
+        os.close(ours)
+    return process.returncode, out, b"".join(shown).replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize(("columns", "stdin_columns", "told"), [(90, 0, 90), (90, 70, 70)])
+def test_the_width_of_the_terminal_is_told(launcher, columns, stdin_columns, told):
+    """The daemon learns how wide the terminal is that a compiler would ask."""
+    seen = []
+
+    def script(peer):
+        seen.append(peer.compile.terminals >> messages.COLUMNS_SHIFT)
+        peer.send(messages.encode_finish(0))
+
+    with launcher.daemon(script):
+        _on_terminal(launcher, "gcc", columns=columns, stdin_columns=stdin_columns)
+    assert seen == [told]
+
+
+def test_a_command_that_is_to_find_a_terminal(launcher):
+    """Its stderr is a terminal as wide as the caller's; what it writes there comes unchanged, once, when it is replayed."""
+    seen = []
+    code = "import os; t = os.get_terminal_size(2); os.write(2, b'%d\\n\\ta\\r\\x04\\x03\\xff' % t.columns); print(os.isatty(1))"
+
+    def script(peer):
+        seen.append(peer.run(TERMINAL, sys.executable, "-c", code))
+        peer.send(messages.encode_replay())
+
+    with launcher.daemon(script):
+        status, out, shown = _on_terminal(launcher, "gcc", columns=77)
+    assert seen[0].stderr == b"77\n\ta\r\x04\x03\xff"
+    assert (status, out, shown) == (0, b"False\n", seen[0].stderr)
+
+
+def test_much_is_said_on_a_terminal(launcher):
+    """More than a terminal's buffer holds, up to the last byte before the end."""
+    seen = []
+    code = f"import sys; sys.stderr.write('0123456789abcde\\n' * {BIG // 16}); sys.stderr.flush(); sys.exit(3)"
+
+    def script(peer):
+        seen.append(peer.run(TERMINAL, sys.executable, "-c", code))
+        peer.send(messages.encode_finish(3))
+
+    with launcher.daemon(script):
+        _on_terminal(launcher, "gcc", columns=80)
+    assert (seen[0].status, seen[0].stderr) == (3, b"0123456789abcde\n" * (BIG // 16))
+
+
+def test_the_last_words_on_a_terminal(launcher):
+    """What is written just before the end is never lost."""
+
+    def script(peer):
+        for i in range(40):
+            assert peer.run(TERMINAL, "sh", "-c", f"echo {i} >&2").stderr == b"%d\n" % i
+        peer.send(messages.encode_finish(0))
+
+    with launcher.daemon(script):
+        status, _, _ = _on_terminal(launcher, "gcc", columns=80)
+    assert status == 0
+
+
+def test_a_child_that_closes_its_terminal(launcher):
+    """It goes on; so do we, without turning in circles."""
+
+    def script(peer):
+        ran = peer.run(TERMINAL, "sh", "-c", "echo said >&2; exec 2>&-; sleep 0.3; echo out")
+        assert (ran.stdout, ran.stderr) == (b"out\n", b"said\n")
+        assert int(peer.run(BOTH, "sh", "-c", "cut -d' ' -f14,15 /proc/$PPID/stat | tr ' ' +").stdout.split(b"+")[0]) < 20
+        peer.send(messages.encode_finish(0))
+
+    with launcher.daemon(script):
+        status, _, _ = _on_terminal(launcher, "gcc", columns=80)
+    assert status == 0
+
+
+def test_a_grandchild_holds_the_terminal(launcher):
+    """Nobody waits for it."""
+
+    def script(peer):
+        assert peer.run(TERMINAL, "sh", "-c", "sleep 60 & echo $! >&2").status == 0
+        peer.send(messages.encode_replay())
+
+    with launcher.daemon(script):
+        _, _, shown = _on_terminal(launcher, "gcc", columns=80)
+    os.kill(int(shown), signal.SIGKILL)

@@ -23,8 +23,6 @@ PREPROCESS_FLAGS: dict[str, tuple[str, ...]] = {
 }
 """Make a preprocessor output that keeps comments, columns and white space."""
 
-COLOUR_FLAG = {"gcc": "-fdiagnostics-color=always", "clang": "-fcolor-diagnostics"}
-
 _ENVIRONMENT_WRITES = (
     "DEPENDENCIES_OUTPUT",
     "SUNPRO_DEPENDENCIES",

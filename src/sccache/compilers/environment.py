@@ -32,7 +32,6 @@ RESULT = (
 """Can change an object or which programs make it."""
 
 DIAGNOSTICS = (
-    "COLUMNS",
     "GCC_COLORS",
     "GCC_EXTRA_DIAGNOSTIC_OUTPUT",
     "GCC_URLS",
@@ -45,10 +44,22 @@ DIAGNOSTICS = (
 )
 """Change only the wording or look of diagnostics."""
 
+TERMINAL = (
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLORTERM",
+    "COLUMNS",
+    "NO_COLOR",
+    "TERM",
+    "TERMINFO",
+    "TERMINFO_DIRS",
+)
+"""Change the look of diagnostics on a terminal: gcc's diagnostic-color.cc, LLVM's Unix/Process.inc, terminfo(5)."""
+
 REQUEST = ("SCCACHE_RECACHE", "SCCACHE_NO_CACHE", "SCCACHE_DIRECT", "SCCACHE_EXTRAFILES", "SCCACHE_CACHE_ZSTD_LEVEL")
 """Steer one request of ours."""
 
-RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *REQUEST, "PATH", "PWD", "TERM"))
+RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *REQUEST, "PATH", "PWD"))
 """All that a remembered request must be told apart by."""
 
 

@@ -17,7 +17,7 @@ MAX_ENVIRONMENTS = 256
 _RELEVANT = frozenset(name.encode() for name in RELEVANT)
 
 Identity = tuple[bytes, bytes, bytes, int, int, tuple[bytes, ...]]
-"""What tells requests apart: argv, cwd, executable, umask, terminals, and the variables that matter."""
+"""What tells requests apart: argv, cwd, executable, umask, terminals and their width, and the variables that matter."""
 
 
 class _Environment(Struct, frozen=True):
@@ -56,6 +56,7 @@ class Requests:
             env=environment.variables,
             umask=message.umask,
             terminal=Terminal(message.terminals & 7),
+            columns=message.terminals >> messages.COLUMNS_SHIFT,
             executable=os.fsdecode(message.executable),
             identity=identity,
         )

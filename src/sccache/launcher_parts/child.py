@@ -14,6 +14,7 @@ import sys
 import time
 
 from sccache.errors import SccacheError
+from sccache.launcher_parts.terminal import Terminal
 from sccache.protocol import messages
 
 TYPE_CHECKING = False
@@ -48,12 +49,18 @@ class Result:
         self.duration_ns = 0
         self.killed_by = 0
         self.daemon_lost = False
+        self.terminal: Terminal | None = None
         self._out = out
         self._err = err
 
     def redirections(self) -> list[tuple[int, int]]:
         """Pairs of a file that captures and the stream that it captures."""
-        return [(fd, to) for fd, to in ((self._out, 1), (self._err, 2)) if fd >= 0]
+        err = self.terminal.theirs if self.terminal else self._err
+        return [(fd, to) for fd, to in ((self._out, 1), (err, 2)) if fd >= 0]
+
+    def drain(self) -> bool:
+        """Keep what the child wrote to its terminal; False when it can write no more."""
+        return self.terminal is not None and self.terminal.drain(self._err)
 
     def write_out(self) -> None:
         """Write what was captured to our own streams."""
@@ -98,10 +105,25 @@ def run(command: Command, connection: Connection) -> Result:
     started = time.monotonic_ns()
     if os.name == "nt":
         result.status = _run_on_windows(command, result)
+    elif command.flags & messages.RUN_ON_TERMINAL:
+        _run_on_terminal(command, connection, result)
     else:
         _run_and_listen(command, connection, result)
     result.duration_ns = time.monotonic_ns() - started
     return result
+
+
+def _run_on_terminal(command: Command, connection: Connection, result: Result) -> None:
+    try:
+        result.terminal = Terminal()
+    except OSError:
+        return  # not started: then the command runs on the caller's own
+    try:
+        _run_and_listen(command, connection, result)
+        result.drain()
+    finally:
+        result.terminal.close()
+        result.terminal = None
 
 
 def _run_and_listen(command: Command, connection: Connection, result: Result) -> None:
@@ -119,6 +141,8 @@ def _run_and_listen(command: Command, connection: Connection, result: Result) ->
                 signal.signal(number, lambda got, _frame: caught.append(got))
         defaults = [number for number, was in before.items() if was != signal.SIG_IGN] + _IGNORED_BY_PYTHON
         pid = _spawn(command, result, defaults)
+        if result.terminal:
+            result.terminal.close_theirs()
         if pid:
             result.status = _wait_for(pid, wake_read, caught, connection, result)
         result.killed_by = caught[-1] if caught else 0
@@ -150,6 +174,8 @@ def _wait_for(pid: int, wake: int, caught: list[int], connection: Connection, re
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     poll.register(connection, select.POLLIN)
+    if result.terminal:
+        poll.register(result.terminal.ours, select.POLLIN)
     forward_at = 0.0
     while True:
         gone, waited = os.waitpid(pid, os.WNOHANG)
@@ -164,11 +190,21 @@ def _wait_for(pid: int, wake: int, caught: list[int], connection: Connection, re
                 os.kill(pid, caught[-1])
                 forward_at, timeout_ms = -1.0, None
         for fd, _event in poll.poll(timeout_ms):
-            if fd == wake:
-                _drain(wake)
-            elif not _only_keep_alives(connection):
-                poll.unregister(connection)
-                result.daemon_lost = True  # what the child does is still wanted; see launcher.py
+            if not _is_open(fd, wake, connection, result):
+                poll.unregister(fd)
+
+
+def _is_open(fd: int, wake: int, connection: Connection, result: Result) -> bool:
+    """Take what came; False when nothing more can come from there."""
+    if fd == wake:
+        _drain(wake)
+        return True
+    if result.terminal and fd == result.terminal.ours:
+        return result.drain()
+    if _only_keep_alives(connection):
+        return True
+    result.daemon_lost = True  # what the child does is still wanted; see launcher.py
+    return False
 
 
 def _drain(fd: int) -> None:

@@ -21,6 +21,8 @@ class Command(Struct, frozen=True):
     """Files that the launcher deletes when the daemon is lost."""
     environment: tuple[str, ...] = ()
     """Changes: `NAME=value` sets, `NAME` unsets."""
+    on_terminal: bool = False
+    """Capture stderr by a terminal that looks like the caller's: colours, links and widths are then the compiler's own choice."""
     name: str = ""
     """argv[0]; the executable when empty."""
 

@@ -41,8 +41,6 @@ class Job(Struct, frozen=True):
     """Files named by options or settings, with their content's digest."""
     roots: Roots
     preprocessor: PreprocessorConfig
-    colour: bool
-    """Diagnostics are to be coloured."""
     context: bytes
     """What, besides the inputs, decides the wording of diagnostics."""
     common: tuple[tuple[str, bytes | str | tuple[str, ...]], ...]
@@ -141,20 +139,17 @@ def named_inputs(parsed: ParsedArguments, request: CompileRequest, files: FileMe
     return found
 
 
-def wants_colour(family: str, parsed: ParsedArguments, request: CompileRequest) -> bool:
-    """Whether the compiler, run plainly, would colour its diagnostics."""
-    if parsed.colour is not Colour.AUTO:
-        return parsed.colour is Colour.ALWAYS
-    env = request.env
-    if not request.terminal & Terminal.STDERR or env.get("TERM", "dumb") == "dumb":
-        return False
-    return family == "clang" or env.get("GCC_COLORS") != ""
-
-
-def diagnostics_context(request: CompileRequest, *, colour: bool) -> bytes:
+def diagnostics_context(request: CompileRequest, parsed: ParsedArguments) -> bytes:
     """Digest of all that changes the wording of diagnostics but not the object."""
-    settings = environment.pick(request.env, environment.DIAGNOSTICS)
-    return digest("\0".join(("colour" if colour else "plain", *settings)).encode("utf-8", "surrogateescape"))
+    colour = parsed.colour
+    terminal: tuple[str, ...] = ()
+    if request.terminal & Terminal.STDERR:
+        asked = "stdin" if request.terminal & Terminal.STDIN else "stderr"
+        terminal = (f"terminal of {request.columns} columns on {asked}", *environment.pick(request.env, environment.TERMINAL))
+    elif colour is Colour.AUTO:
+        colour = Colour.NEVER
+    words = (colour.value, *terminal, *environment.pick(request.env, environment.DIAGNOSTICS))
+    return digest("\0".join(words).encode("utf-8", "surrogateescape"))
 
 
 def working_directory(request: CompileRequest) -> str:
@@ -205,7 +200,6 @@ def make(
         return None
     hash_cwd = config.disk.preprocessor.hash_working_directory
     roots = Roots(config.basedirs if hash_cwd else (*config.basedirs, request.cwd), source, request.cwd)
-    colour = wants_colour(driver.family, parsed, request)
     common = common_records(request, parsed, toolchain, roots, hash_cwd=hash_cwd)
     contents = tuple(content.hex() for _, content in named)
     return Job(
@@ -218,7 +212,6 @@ def make(
         named_inputs=tuple(named),
         roots=roots,
         preprocessor=config.disk.preprocessor,
-        colour=colour,
-        context=diagnostics_context(request, colour=colour),
+        context=diagnostics_context(request, parsed),
         common=(*common, ("named files", contents)),
     )

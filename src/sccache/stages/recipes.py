@@ -14,11 +14,11 @@ from sccache.compilers import c_family, inline_assembler
 from sccache.compilers.detect import PROBE_SOURCE
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
-from sccache.model import Colour, CompileRequest, Language, ParsedArguments
+from sccache.model import CompileRequest, Language, Terminal
 from sccache.stages import inputs as inputs_stage
 from sccache.stages.hands import Command, Hands, Ran
 from sccache.stages.inputs import Inputs
-from sccache.stages.job import Job, wants_colour
+from sccache.stages.job import Job
 
 
 class Scratch:
@@ -73,11 +73,9 @@ def can_depend(job: Job) -> bool:
     return depfile is None or depfile.system_headers
 
 
-def colour_arguments(family: str, parsed: ParsedArguments, request: CompileRequest) -> tuple[str, ...]:
-    """The option that makes captured diagnostics look as they would on the caller's terminal."""
-    if parsed.colour is not Colour.AUTO or not wants_colour(family, parsed, request):
-        return ()
-    return (c_family.COLOUR_FLAG[family],)
+def is_on_terminal(request: CompileRequest) -> bool:
+    """Whether the compile is to find a terminal on stderr, as it would without us."""
+    return bool(request.terminal & Terminal.STDERR)
 
 
 async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory) -> Preprocessed | None:
@@ -125,8 +123,8 @@ async def _run(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[st
 
 
 def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Recipe:
-    """The user's command line, as it is, with private dependency files and the caller's colours."""
-    added: list[str] = list(colour_arguments(job.driver.family, job.parsed, job.request))
+    """The user's command line, as it is, with private dependency files."""
+    added: list[str] = []
     depfile = ""
     if text is None and job.parsed.needs_preprocessing and job.parsed.depfile is None and not _mentions_dependencies(job):
         depfile = scratch.path(".d")
@@ -137,7 +135,8 @@ def compile_recipe(job: Job, scratch: Scratch, text: Preprocessed | None) -> Rec
         added.append(f"-Wa,--MD,{assembler_depfile}")
     private = tuple(path for path in (depfile, assembler_depfile) if path)
     args = (*job.request.argv[1:], *added)
-    command = Command(job.driver.path, args, is_compile=True, scratch=private, name=job.driver.name)
+    on_terminal = is_on_terminal(job.request)
+    command = Command(job.driver.path, args, is_compile=True, scratch=private, on_terminal=on_terminal, name=job.driver.name)
     return Recipe(command, depfile, assembler_depfile, time.time_ns())
 
 

@@ -1,0 +1,102 @@
+/* A terminal of our own in place of the caller's: the compiler asks its stderr whether and how wide it is, and colours, links and cuts
+ * its messages accordingly.  What it writes there is kept as in a file.  Knows no message. */
+#include "launcher.h"
+
+#include <sys/ioctl.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#else
+#include <termios.h>
+#endif
+
+static int control(int fd, unsigned long request, void *value)
+{
+#ifdef __linux__
+    return (int)syscall(SYS_ioctl, fd, request, value); /* launcher_x86_64.c has no ioctl */
+#else
+    return ioctl(fd, request, value);
+#endif
+}
+
+/* Columns of the terminal that a compiler would ask (gcc asks stdin, others stderr); 0: unknown. */
+int terminal_columns(void)
+{
+    struct winsize size = {0, 0, 0, 0};
+    if (!isatty(2))
+        return 0;
+    if (control(0, TIOCGWINSZ, &size) != 0 && control(2, TIOCGWINSZ, &size) != 0)
+        return 0;
+    return size.ws_col;
+}
+
+#ifdef __linux__
+
+/* Only system calls: glibc's functions for this need its locale and its tables of terminals. */
+static int open_pair(struct terminal *t)
+{
+    int locked = 0, settings[64]; /* the kernel's struct termios begins with input, output, control, local modes */
+    t->ours = above_stdio(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (t->ours < 0 || control(t->ours, TIOCSPTLCK, &locked) != 0)
+        return 0;
+    t->theirs = above_stdio((int)syscall(SYS_ioctl, t->ours, TIOCGPTPEER, (long)(O_RDWR | O_NOCTTY | O_CLOEXEC)));
+    if (t->theirs < 0 || control(t->theirs, 0x5401 /* TCGETS */, settings) != 0)
+        return 0;
+    settings[1] &= ~1; /* OPOST: a line ends as the compiler ended it */
+    return control(t->theirs, 0x5402 /* TCSETS */, settings) == 0;
+}
+
+#else
+
+static int open_pair(struct terminal *t)
+{
+    struct termios settings;
+    t->ours = above_stdio(posix_openpt(O_RDWR | O_NOCTTY));
+    if (t->ours < 0 || grantpt(t->ours) != 0 || unlockpt(t->ours) != 0)
+        return 0;
+    t->theirs = above_stdio(open(ptsname(t->ours), O_RDWR | O_NOCTTY));
+    if (t->theirs < 0 || tcgetattr(t->theirs, &settings) != 0)
+        return 0;
+    settings.c_oflag &= ~(tcflag_t)OPOST;
+    return tcsetattr(t->theirs, TCSANOW, &settings) == 0;
+}
+
+#endif
+
+/* Make a terminal that looks like the caller's.  0: there are none to be had. */
+int open_terminal(struct terminal *t)
+{
+    struct winsize size;
+    *t = (struct terminal){-1, -1};
+    if (!open_pair(t)) {
+        close_terminal(t);
+        return 0;
+    }
+    fcntl(t->ours, F_SETFD, FD_CLOEXEC);
+    fcntl(t->theirs, F_SETFD, FD_CLOEXEC);
+    fcntl(t->ours, F_SETFL, O_NONBLOCK);
+    if (control(2, TIOCGWINSZ, &size) == 0)
+        control(t->ours, TIOCSWINSZ, &size);
+    return 1;
+}
+
+/* Move what was written there into a file; 0 when nobody can write there any more. */
+int drain_terminal(const struct terminal *t, int file)
+{
+    char chunk[4096]; /* what the kernel holds at most */
+    for (;;) {
+        ssize_t got = read(t->ours, chunk, sizeof chunk);
+        if (got > 0)
+            write_all(file, chunk, (size_t)got);
+        else if (got == 0 || errno != EINTR)
+            return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    }
+}
+
+void close_terminal(struct terminal *t)
+{
+    if (t->theirs >= 0)
+        close(t->theirs);
+    if (t->ours >= 0)
+        close(t->ours);
+    *t = (struct terminal){-1, -1};
+}
