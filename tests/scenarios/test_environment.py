@@ -171,6 +171,37 @@ def test_width_of_the_terminal(w: World, cc: str) -> None:
     command = (cc, "-Wall", "-c", "a.c", "-o", "a.o")
     for columns in ("60", "200", "60"):
         w.run(*command, tty=True, env={"COLUMNS": columns, "TERM": "xterm"})
+    w.write("b.c", "int f(void) { return 1" + " + 10" * 40 + " + 1.5f + g(); }\n")
+    for columns in ("60", None, "200", "60", "7"):
+        w.run(cc, "-Wall", "-Wconversion", "-c", "b.c", "-o", "b.o", tty=True, env={"COLUMNS": columns, "TERM": "xterm"})
+    w.run(*command, "-fmessage-length=50", tty=True, env={"COLUMNS": "90", "TERM": "xterm"})
+
+
+@scenario(*BOTH)
+def test_width_without_a_terminal_is_a_hit(w: World, cc: str) -> None:
+    """COLUMNS counts for terminals only: compilers look at it nowhere else."""
+    w.write("a.c", "int f(void) { int unused" + " " * 100 + "= 1; return 0; }\n")
+    command = (cc, "-Wall", "-c", "a.c", "-o", "a.o")
+    w.run(*command, env={"COLUMNS": "60"}, expect=MISS)
+    w.run(*command, env={"COLUMNS": "90", "TERM": "linux"}, expect=HIT)
+
+
+@scenario(*BOTH)
+def test_links_of_diagnostics(w: World, cc: str) -> None:
+    """Links in messages follow the kind of terminal and GCC_URLS."""
+    w.write("a.c", "int f(void) { int unused; return 0; }\n")
+    command = (cc, "-Wall", "-c", "a.c", "-o", "a.o")
+    terminals = (
+        {"TERM": "xterm"},
+        {"TERM": "xterm", "COLORTERM": "truecolor"},
+        {"TERM": "xterm-256color"},
+        {"TERM": "linux"},
+        {"TERM": None},
+    )
+    for env in (*terminals, {"TERM": "xterm", "COLORTERM": "xfce4-terminal"}, {"TERM": "xterm", "GCC_URLS": "st"}, {"TERM_URLS": "bel"}):
+        w.run(*command, tty=True, env=env)
+        w.run(*command, tty=True, env=env, expect=HIT)
+    w.run(*command, tty=False, env={"TERM": "xterm-256color", "GCC_URLS": "st"})
 
 
 @scenario(*BOTH)
