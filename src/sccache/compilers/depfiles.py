@@ -73,7 +73,8 @@ def render(family: str, targets: Sequence[str], names: Sequence[str], *, phony: 
     The first prerequisite is the source: -MP makes no phony rule for it.
     """
     layout = LAYOUTS[family]
-    words = [quote(name) for name in names] if _QUOTABLE.search("\0".join(names)) else names
+    joined = "\0".join(names)
+    words = [quote(name) for name in names] if any(character in joined for character in " \t$#") else names
     text = [_rule_gcc(targets, words, layout) if family == "gcc" else _rule_clang(targets, names, layout)]
     if phony:
         text += [f"{layout.before_phony}{word}:\n" for word in words[1:]]

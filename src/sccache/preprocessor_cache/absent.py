@@ -195,57 +195,64 @@ class _Search:
             for ending in compiled.precompiled:
                 self._all([beside, *self._quote], name + ending, keep_present=True)
                 # One of several precompiled headers in a directory of that name may be taken.
-                self._is_certain &= not any(self._is_directory(*_split(place, name + ending)) for place in [beside, *self._quote])
+                self._is_certain &= not self._any_is_directory([beside, *self._quote], name + ending)
 
     def _first(self, places: Iterable[str], name: str) -> str | None:
         """The first place of `name`; the places before it must stay without it."""
-        missing: list[tuple[str, str]] = []
-        for place in places:
-            directory, base = _split(place, name)
+        sub, _, base = name.rpartition("/")
+        missing: list[str] = []
+        for directory in _directories(places, name, sub):
             if self._is_file(directory, base):
-                self._add(missing)
+                self._add(missing, base)
                 self._check_age(directory, base)
                 path = f"{directory}/{base}"
                 self._reached.add(path)
                 return path
-            missing.append((directory, base))
-            if name.startswith("/"):
-                break
-        self._add(missing)
+            missing.append(directory)
+        self._add(missing, base)
         return None
 
     def _all(self, places: Iterable[str], name: str, *, keep_present: bool = False) -> None:
         """All places of `name` that do not have it must stay so; what they do have is kept as present on request."""
-        for place in places:
-            directory, base = _split(place, name)
+        sub, _, base = name.rpartition("/")
+        missing: list[str] = []
+        for directory in _directories(places, name, sub):
             if not self._is_file(directory, base):
-                self._add([(directory, base)])
+                missing.append(directory)
                 continue
             path = f"{directory}/{base}"
             self._reached.add(path)
             if keep_present and path not in self._inputs:
                 self._present.add(path)
+        self._add(missing, base)
 
-    def _add(self, missing: Iterable[tuple[str, str]]) -> None:
-        for place, base in missing:
-            directory = place or "/"
-            names = self._absent.get(directory)
+    def _any_is_directory(self, places: Iterable[str], name: str) -> bool:
+        """After `_all` of the same."""
+        sub, _, base = name.rpartition("/")
+        return any(self._is_directory(directory, base) for directory in _directories(places, name, sub))
+
+    def _add(self, directories: Iterable[str], base: str) -> None:
+        absent = self._absent
+        for directory in directories:
+            names = absent.get(directory or "/")
             if names is None:
-                self._absent[directory] = {base}
+                absent[directory or "/"] = {base}
             else:
                 names.add(base)
 
     def _is_file(self, directory: str, base: str) -> bool:
-        if directory in self._seen:
-            listing = self._seen[directory]
-        else:
-            listing = self._seen[directory] = self._listings.at(directory or "/")
+        seen = self._seen
+        listing = seen[directory] if directory in seen else self._see(directory)
         if listing is None:
             return False
         if listing.files is None or base in listing.links:
             path = f"{directory}/{base}"
             return os.path.exists(path) and not os.path.isdir(path)
         return base in listing.files
+
+    def _see(self, directory: str) -> Listing | None:
+        listing = self._seen[directory] = self._listings.at(directory or "/")
+        return listing
 
     def _is_directory(self, directory: str, base: str) -> bool:
         """After `_is_file` of the same."""
@@ -281,12 +288,11 @@ def _names_below(places: Iterable[str], paths: Iterable[str]) -> set[str]:
     return {path[len(prefix) :] for prefix in prefixes for path in below if path.startswith(prefix)}
 
 
-def _split(place: str, name: str) -> tuple[str, str]:
-    """Directory and last component of `name` as seen from `place`."""
-    if "/" not in name:
-        return place, name
-    sub, _, base = name.rpartition("/")
-    return (sub if name.startswith("/") else f"{place}/{sub}"), base
+def _directories(places: Iterable[str], name: str, sub: str) -> Iterable[str]:
+    """Where the last component of `name`, which stands in `sub`, would be as seen from each place."""
+    if name.startswith("/"):
+        return [sub]
+    return [f"{place}/{sub}" for place in places] if sub else places
 
 
 def _list(directory: str, stamp: Stamp) -> Listing | None:
