@@ -122,11 +122,8 @@ def _output_file(gathered: Gathered, argument: Argument) -> None:
 
 def _opt_info(gathered: Gathered, argument: Argument) -> None:
     path = argument.value.partition("=")[2]
-    if path in ("", "stderr", "stdout"):
-        return
-    if any(role == "opt-info" for role, _ in gathered.output_files):
-        gathered.refuse("-fopt-info", "two files")
-    gathered.output_files.append(("opt-info", path))
+    if path not in ("", "stderr", "stdout"):
+        gathered.refuse("-fopt-info", "gcc appends to the file")
 
 
 def _search(gathered: Gathered, argument: Argument) -> None:
