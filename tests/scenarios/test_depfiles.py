@@ -58,7 +58,10 @@ def test_depfile_options_changed_is_a_hit(w: World, cc: str) -> None:
     _sources(w)
     base = ("-Iinc", "-isystem", "sys", "-c", "src/a.c", "-o", "a.o")
     w.run(cc, "-MD", *base, expect=MISS)
-    for spelling in (("-MD", "-MF", "x.d"), ("-MD", "-MT", "t"), ("-MMD", "-MP", "-MF", "y.d"), (), ("-Wp,-MD,z.d",)):
+    for spelling in (("-MD", "-MF", "x.d"), ("-MD", "-MT", "t"), (), ("-Wp,-MD,z.d",)):
+        w.run(cc, *spelling, *base, expect=HIT)
+    w.run(cc, "-MMD", *base, expect=MISS)  # another list, without system headers: only a compile tells which those are
+    for spelling in (("-MMD", "-MF", "y.d"), ("-MMD", "-MP", "-MF", "y.d")):
         w.run(cc, *spelling, *base, expect=HIT)
 
 

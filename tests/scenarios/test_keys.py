@@ -181,13 +181,30 @@ def test_objective_c(w: World, cc: str) -> None:
 
 @scenario(*BOTH)
 def test_preprocessed_sources(w: World, cc: str) -> None:
-    """.i is compiled as it is, with its line markers."""
+    """.i is compiled as it is, with its line markers: gcc's messages quote the file that they name."""
     w.write("a.i", '# 1 "orig.c"\nint f(void) { int unused; return 0; }\n')
     w.run(cc, "-Wall", "-g", "-c", "a.i", "-o", "a.o")
     w.run(cc, "-Wall", "-g", "-c", "a.i", "-o", "a.o")
     w.run(cc, "-Wall", "-fpreprocessed", "-c", "a.i", "-o", "a.o")
     w.write("orig.c", "something else entirely\n")
     w.run(cc, "-Wall", "-g", "-c", "a.i", "-o", "a.o")
+    w.write("b.i", '# 1 "orig.c"\nint f(void) { return 0; }\n')
+    w.run(cc, "-Wall", "-g", "-c", "b.i", "-o", "b.o", expect=MISS)
+    w.run(cc, "-Wall", "-g", "-c", "b.i", "-o", "b.o", expect=HIT)
+
+
+@scenario(*BOTH)
+def test_line_directive_to_another_file(w: World, cc: str) -> None:
+    """What a generator makes of a grammar points back to it by #line: gcc's warnings quote the grammar as it is now."""
+    w.write("a.c", '#include "a.h"\n#line 3 "a.y"\nint f(void) { int unused; return 0; }\n')
+    w.write("a.h", '#line 1 "h.y"\nstatic int g(void) { int idle; return 0; }\n')
+    for text in ("one\ntwo\nthree of them\n", "1\n2\n3 of these\n"):
+        w.write("a.y", text)
+        w.write("h.y", text)
+        w.run(cc, "-Wall", "-c", "a.c", "-o", "a.o")
+        w.run(cc, "-Wall", "-c", "a.c", "-o", "a.o")
+    w.run(cc, "-c", "a.c", "-o", "a.o", expect=MISS)
+    w.run(cc, "-c", "a.c", "-o", "a.o", expect=HIT)
 
 
 @scenario("gcc", "g++")

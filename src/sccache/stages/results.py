@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from sccache.compilers.quotes import points_elsewhere
 from sccache.entry import open_entry, pack
 from sccache.errors import DamagedError, StorageError
 from sccache.hashing import time_macros
@@ -94,6 +95,8 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, bench: Bench) -> Kept |
     if not job.preprocessor.ignore_time_macros and _holds_the_time(job, found, produced, start_ns):
         return "time macro"
     diagnostics = _diagnostics(job, ran)
+    if job.driver.family == "gcc" and points_elsewhere(diagnostics.stderr, lambda name: job.path(name) in found.facts):
+        return "inputs unknown"
     bound = bool(job.roots.roots) and produced.contains(job, diagnostics)
     return Kept(job, _key(attempt, found, payloads), produced, diagnostics, bound, recording.observe(job, found, bench, start_ns))
 
