@@ -8,6 +8,7 @@ Every way out that is not a hit or a cached compile ends in running the compiler
 Owns: the order of the stages and what each outcome counts as.  Must not know: sockets, processes, how anything is stored.
 """
 
+import logging
 import time
 from typing import assert_never
 
@@ -19,6 +20,8 @@ from sccache.stages.bench import Bench
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
 from sccache.stages.job import Job
 from sccache.stages.toolchains import Driver, ForeignCompiler, Toolchains
+
+log = logging.getLogger(__name__)
 
 
 class Pipeline:
@@ -44,10 +47,12 @@ class Pipeline:
             return untouched
         parsed = c_family.parse(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
         match parsed:
-            case NotCompilation():
+            case NotCompilation(detail=detail):
+                log.debug("%s: not a compilation: %s", " ".join(request.argv), detail)
                 self._stats.count("requests_not_compile")
                 return untouched
-            case CannotCache(reason=reason):
+            case CannotCache(reason=reason, detail=detail):
+                log.debug("%s: not cached: %s (%s)", " ".join(request.argv), reason, detail)
                 self._stats.count_not_cached(reason)
                 return untouched
             case ParsedArguments():
@@ -60,10 +65,11 @@ class Pipeline:
         self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, store: results.StoreSoon
     ) -> Answer:
         if "SCCACHE_NO_CACHE" in request.env:
-            return await self._run_uncached(request, driver, parsed, hands, counted_as=None)
+            return await self._run_uncached(request, driver, hands, counted_as=None)
         job = await self._make_job(request, driver, parsed, hands)
         if job is None:
-            return await self._run_uncached(request, driver, parsed, hands, counted_as="non_cacheable_compilations")
+            log.debug("[%s]: not cached: the source, or a file that an option names, cannot be read", parsed.output)
+            return await self._run_uncached(request, driver, hands, counted_as="non_cacheable_compilations")
         if "SCCACHE_RECACHE" in request.env:
             return await self._miss(job, hands, store, "forced recache", None)
         found = lookup.direct(job, self._files, self._bench.storage)
@@ -105,6 +111,7 @@ class Pipeline:
         if finish is not None:
             language, advanced = job.statistics_names()
             self._stats.hit(language, advanced, time.monotonic_ns() - start, direct=direct)
+            log.debug("[%s]: cache hit (%s)", job.parsed.output, "direct mode" if direct else "same preprocessed text")
             if direct:
                 self.hot.remember(job, hit)
         return finish
@@ -114,11 +121,13 @@ class Pipeline:
         attempt = results.begin(job, text)
         ran = await hands.run(recipe.command)
         language, advanced = job.statistics_names()
+        log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
         if ran.status != 0:
             self._stats.compile_failed(ran.duration_ns)
             return Replay()
         kept = await results.collect(attempt, recipe, ran, self._bench)
         if isinstance(kept, str):
+            log.debug("[%s]: the result is not kept: %s", job.parsed.output, kept)
             self._stats.compiled(ran.duration_ns)
             self._stats.count("non_cacheable_compilations")
             self._stats.not_cached[kept] = self._stats.not_cached.get(kept, 0) + 1
@@ -129,9 +138,7 @@ class Pipeline:
             store(results.keep(kept, self._bench))
         return Replay()
 
-    async def _run_uncached(
-        self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, *, counted_as: str | None
-    ) -> Answer:
+    async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:
         on_terminal = recipes.is_on_terminal(request)
         command = Command(driver.path, request.argv[1:], is_compile=True, on_terminal=on_terminal, name=driver.name)
         ran: Ran = await hands.run(command)

@@ -5,6 +5,7 @@ Must not know: how a result is made.
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 
@@ -13,13 +14,15 @@ from msgspec import Struct
 from sccache.entry import Entry, open_entry
 from sccache.errors import DamagedError, SccacheError
 from sccache.hashing.files import FileMemory, Watch
-from sccache.preprocessor_cache import manifest, manifest_format
+from sccache.preprocessor_cache import difference, manifest, manifest_format
 from sccache.stages import outputs
 from sccache.stages.hands import Finish
 from sccache.stages.job import Job
 from sccache.stages.recipes import Preprocessed
 from sccache.stats import Stats
 from sccache.storage.disk import DiskStorage, Kind
+
+log = logging.getLogger(__name__)
 
 SMALL_ENTRY_BYTES = 1 << 20  # of files: writing more takes over 0.7 ms, done in a thread
 MAX_HOT_REQUESTS = 20_000
@@ -69,6 +72,9 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
         use_ctime=job.preprocessor.use_ctime_for_stat,
     )
     if match is None:
+        if log.isEnabledFor(logging.DEBUG):
+            for sentence in difference.describe(known, files, job.checkout()):
+                log.debug("[%s]: %s", job.parsed.output, sentence)
         return Miss("an input changed")
     around = files.watch(job.watched(), job.watched_absences())
     if around is None:
@@ -168,4 +174,5 @@ class HotRequests:
             self._stats.count("compile_requests")
             self._stats.count("requests_executed")
             self._stats.hit(*hot.names, time.monotonic_ns() - start, direct=True)
+            log.debug("[%s]: cache hit (seen before)", hot.job.parsed.output)
         return finish

@@ -1,0 +1,35 @@
+"""Say in words why a recorded variant does not apply: for the log, when somebody asks why a compile missed.
+
+Owns: those sentences.  Must not know: whether anybody reads them.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+from sccache.hashing.files import FileMemory
+from sccache.preprocessor_cache.manifest import Manifest, Variant
+
+MOST = 5  # the first tell the story; a new compiler version changes a thousand headers
+
+
+def describe(manifest: Manifest, files: FileMemory, bound_to: bytes) -> list[str]:
+    """What is other than the newest variant says; that is the one that the user expects to apply."""
+    usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to)]
+    if not usable:
+        return ["all that is recorded holds for other base directories only"]
+    found = list(islice(_differences(usable[0], files), MOST))
+    return found or ["a file is too new to be trusted, or changed back meanwhile"]
+
+
+def _differences(variant: Variant, files: FileMemory) -> Iterator[str]:
+    for known in variant.inputs:
+        facts = files.facts(known.path)
+        if facts is None:
+            yield f"{known.path} cannot be read any more"
+        elif facts.digest != known.digest:
+            yield f"{known.path} has other content"
+    for directory, names in variant.absent.items():
+        for name in names:
+            if os.path.isfile(os.path.join(directory, name)):
+                yield f"{os.path.join(directory, name)} was not there"
