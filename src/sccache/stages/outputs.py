@@ -14,6 +14,7 @@ from sccache.entry import Entry
 from sccache.hashing.digest import digest
 from sccache.model import Depfile, Diagnostics, Output, ProducedFile
 from sccache.stages.job import Job
+from sccache.util.output_files import write_all
 
 VERBATIM = "d."
 """Role prefix of a dependency file kept as it was, for exactly the same targets: rendering one anew takes 0.5 ms."""
@@ -136,14 +137,17 @@ def _depfile_data(job: Job, depfile: Depfile, entry: Entry) -> bytes:
 
 
 def _write_text_file(path: str, data: bytes, mode: int) -> None:
-    """Write as the compiler does: through an existing file or link, a new file with the caller's umask."""
+    """Write as the compiler does: through an existing file or link, a new file with the caller's umask.
+
+    Not emptied first: what is written after that, ext4 brings to the disk when the file is closed, which took 0.5 ms of a hit.
+    """
     fresh = not os.path.exists(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
         if fresh:
             os.fchmod(descriptor, mode)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        write_all(descriptor, data)
+        if not fresh and os.fstat(descriptor).st_size > len(data):
+            os.ftruncate(descriptor, len(data))
     finally:
         os.close(descriptor)
