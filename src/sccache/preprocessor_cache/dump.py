@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from sccache.errors import DamagedError, StorageError
+from sccache.hashing.digest import digest
 from sccache.preprocessor_cache.manifest import Manifest, Variant
 from sccache.preprocessor_cache.manifest_format import decode
 
@@ -15,6 +16,7 @@ RULE = "=========================\n"
 FOLDER = "preprocessor"
 BASE_DIRECTORIES = tuple(f"<base directory {number}>" for number in range(256))
 """Stands for what the manifest leaves open: the base directories of whoever looks it up."""
+CHECKSUM = 32  # what else is kept beside manifests begins with the digest of its rest (stages/toolchains.py)
 DIGEST_SHOWN = 16  # enough to tell contents apart
 
 
@@ -37,6 +39,8 @@ def _described(content: bytes) -> str:
     try:
         manifest = decode(content, BASE_DIRECTORIES)
     except DamagedError as e:
+        if content and digest(content[CHECKSUM:]) == content[:CHECKSUM]:
+            return "facts about a compiler, which it was asked for once\n"
         return f"cannot be read: {e}\n"
     return _manifest(manifest)
 

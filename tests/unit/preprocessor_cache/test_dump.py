@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sccache.errors import StorageError
+from sccache.hashing.digest import digest
 from sccache.preprocessor_cache.dump import RULE, describe
 from sccache.preprocessor_cache.manifest import Input, Manifest, Variant
 from sccache.preprocessor_cache.manifest_format import encode
@@ -38,6 +39,12 @@ def test_damaged(tmp_path: Path):
     shown = list(describe(str(tmp_path)))
     assert "cannot be read: " in shown[0]
     assert "f" * 64 in shown[1]
+
+
+def test_facts_about_compilers(tmp_path: Path):
+    """What is no manifest but whole is not called damaged."""
+    store(tmp_path, "a" * 64, digest(b"facts") + b"facts")
+    assert "facts about a compiler" in next(iter(describe(str(tmp_path))))
 
 
 def test_no_cache(tmp_path: Path):
