@@ -5,6 +5,7 @@ Must not know: compilers, storage formats.
 """
 
 import asyncio
+import gc
 import hmac
 import logging
 import os
@@ -245,6 +246,8 @@ def run(memory: ConfigMemory, claim: Claim, ready: Callable[[], None]) -> None:
     """Be the daemon of a claimed address until it is time to stop."""
 
     async def main() -> None:
-        await Server(memory, claim).serve(ready)
+        server = Server(memory, claim)
+        gc.freeze()  # modules and tables never become garbage: no need to look through them again and again
+        await server.serve(ready)
 
     asyncio.run(main())

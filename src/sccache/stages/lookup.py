@@ -25,7 +25,7 @@ from sccache.storage.disk import DiskStorage, Kind
 log = logging.getLogger(__name__)
 
 SMALL_ENTRY_BYTES = 1 << 20  # of files: writing more takes over 0.7 ms, done in a thread
-MAX_HOT_REQUESTS = 20_000
+MAX_HOT_REQUESTS = 10_000  # of 14 KB each, for a file with 330 headers
 
 
 class Hit(Struct, frozen=True):
