@@ -91,7 +91,7 @@ def test_a_killed_writer_costs_less_than_one_percent(tmp_path: Path) -> None:
     writers = [PROCESSES.Process(target=put_for_ever, args=(str(root), started)) for _ in range(2)]
     for writer in writers:
         writer.start()
-    assert started.wait(30)
+    assert started.wait(120)
     storage = DiskStorage(str(root), 1 << 30)
     for number, writer in enumerate(writers):
         while (storage.used_bytes() or 0) < (number + 1) << 20:

@@ -291,7 +291,7 @@ def test_the_jobserver_reaches_the_compiler(launcher, how):
 
 @pytest.mark.parametrize(
     "value",
-    [r"\x00NAME", r"\x00NAME\x20tab\t\n\r\'\"\\", r"\x00NAME\xfF\x00x", r"\x00NAME \udcff", "DIR/s\udcffck", "DIR/\\x41"],
+    [r"\x00NAME", r"\x00NAME\x20tab\t\n\r\'\"\\", r"\x00NAME\xfF\x00x", "\\x00NAME \udcff", "DIR/s\udcffck", "DIR/\\x41"],
     ids=["plain", "escapes", "bytes", "raw byte", "odd path", "backslash path"],
 )
 def test_the_socket_is_where_the_address_says(launcher, value):
@@ -434,3 +434,21 @@ def test_a_grandchild_holds_the_terminal(launcher):
     with launcher.daemon(script):
         _, _, shown = _on_terminal(launcher, "gcc", columns=80)
     os.kill(int(shown), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}, {"LANG": "C"}], ids=str)
+def test_the_locale_is_the_callers(launcher, given):
+    """A launcher in Python does not hand on the LC_CTYPE that Python makes up where the locale is C."""
+    seen = []
+
+    def script(peer):
+        seen.append({entry for entry in messages.split_list(peer.compile.env_blob) if entry.startswith(b"L")})
+        seen.append(set(peer.run(BOTH, "env").stdout.splitlines()) - {b""})
+        peer.send(messages.encode_finish(0))
+
+    launcher.env = {"PATH": os.environ["PATH"], "SCCACHE_SERVER_UDS": launcher.address, **given}
+    with launcher.daemon(script):
+        launcher.run("gcc")
+    wanted = {os.fsencode(f"{name}={value}") for name, value in given.items()}
+    assert seen[0] == wanted
+    assert {entry for entry in seen[1] if entry.startswith(b"L")} == wanted

@@ -90,8 +90,8 @@ def test_a_hung_daemon_costs_a_build_little(launcher, compiler):
         assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "30"}))
         assert silent.exists()
         started = time.monotonic()
-        assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "1500"}))
-        assert time.monotonic() - started < 1.5
+        assert plain(launcher.run(compiler, "x", env={"SCCACHE_LAUNCHER_DEADLINE_MS": "15000"}))
+        assert time.monotonic() - started < 15
 
     with launcher.daemon(lambda peer: peer.send(messages.KEEP_ALIVE_FRAME + messages.encode_exec())):
         assert plain(launcher.run(compiler, "x"))
@@ -105,7 +105,7 @@ def test_a_directory_that_is_gone(launcher, compiler):
     marker = launcher.script("cc2", f"echo still runs; rmdir {gone} 2>/dev/null; exit 3")
     with launcher.daemon(lambda peer: peer.send(messages.encode_finish(0))):
         process = launcher.start(marker, cwd=gone, preexec_fn=lambda: os.rmdir(gone))
-        assert process.communicate(timeout=30)[0] == b"still runs\n"
+        assert process.communicate(timeout=120)[0] == b"still runs\n"
     assert process.returncode == 3
 
 
@@ -182,7 +182,7 @@ def test_lost_while_compiling(launcher, last_words):
         while not gone:
             assert process.poll() is None
         daemon.stop_listening()
-        out, err = process.communicate(b"more\n", timeout=30)
+        out, err = process.communicate(b"more\n", timeout=120)
     assert (process.returncode, out, err) == (3, b"got more\n", b"")
     assert runs(launcher) == 1
 

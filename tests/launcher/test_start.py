@@ -48,7 +48,7 @@ def test_eight_launchers_start_one_daemon(launcher):
     daemon = launcher.daemon(finish)
     starter = Starter(launcher, daemon)
     processes = [launcher.start("gcc") for _ in range(8)]
-    assert [process.communicate(timeout=30)[0] for process in processes] == [b"cached"] * 8
+    assert [process.communicate(timeout=120)[0] for process in processes] == [b"cached"] * 8
     assert starter.count() == 1
     daemon.__exit__(None, None, None)
 
@@ -85,7 +85,7 @@ def test_the_daemon_inherits_nothing(launcher):
     read, write = os.pipe()
     launcher.script("bin/sccache-python", "ls -l /proc/$$/fd > fds; ps -o sid= $$ > sid; exit 2")
     process = launcher.start("true", pass_fds=(read, write))
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     os.close(read)
     os.close(write)
     lines = [line.split(" -> ")[1] for line in (launcher.tmp / "fds").read_text().splitlines() if " -> " in line]

@@ -204,7 +204,7 @@ def test_relative_compiler_and_no_such_compiler(w: World) -> None:
     if w.cached:
         for command in ("no-such-compiler", "./no-such", "/no/such", "a.c"):
             done = subprocess.run(
-                w.compiler(command, "-c", "a.c"), cwd=w.root, env=w.environment(), capture_output=True, timeout=60, check=False
+                w.compiler(command, "-c", "a.c"), cwd=w.root, env=w.environment(), capture_output=True, timeout=120, check=False
             )
             if done.returncode == 0:
                 w.complaints.append(f"{command} succeeded")
@@ -253,7 +253,7 @@ def test_daemon_holds_nothing_of_the_caller(arena: Arena) -> None:
     w = arena.cached_world()
     w.write("a.c", "int x;\n")
     done = subprocess.run(
-        ["sh", "-c", f"{w.front}gcc -c a.c -o a.o 2>&1 | cat; exec 9<&-"], cwd=w.root, env=w.environment(), timeout=60, check=False,
+        ["sh", "-c", f"{w.front}gcc -c a.c -o a.o 2>&1 | cat; exec 9<&-"], cwd=w.root, env=w.environment(), timeout=120, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0
@@ -274,7 +274,7 @@ def test_limits_and_priority_of_the_caller(arena: Arena) -> None:
     w.write("b.c", "int y;\n")
     command = " ".join(str(word) for word in w.compiler(w.path("bin/gcc"), "-c", "b.c", "-o", "b.o"))
     done = subprocess.run(
-        ["sh", "-c", f"ulimit -n 777; exec nice -n 7 {command}"], cwd=w.root, env=w.environment(), timeout=60, check=False
+        ["sh", "-c", f"ulimit -n 777; exec nice -n 7 {command}"], cwd=w.root, env=w.environment(), timeout=120, check=False
     )
     assert done.returncode == 0
     assert (w.path("niceness").read_text(), w.path("files").read_text()) == ("7\n", "777\n")
@@ -285,12 +285,12 @@ def test_closed_streams(arena: Arena) -> None:
     needs("gcc")
     w = arena.cached_world()
     w.write("a.c", "int f(void) { int unused; return 0; }\n")
-    plain = subprocess.run(["gcc", "-c", "a.c", "-o", "plain.o"], cwd=w.root, check=False, timeout=60)
+    plain = subprocess.run(["gcc", "-c", "a.c", "-o", "plain.o"], cwd=w.root, check=False, timeout=120)
     assert plain.returncode == 0
     for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"):
         command = " ".join(str(word) for word in w.compiler("gcc", "-Wall", "-c", "a.c", "-o", "a.o"))
         done = subprocess.run(
-            ["sh", "-c", f"{command} {closed}"], cwd=w.root, env=w.environment(), timeout=60, check=False, capture_output=True
+            ["sh", "-c", f"{command} {closed}"], cwd=w.root, env=w.environment(), timeout=120, check=False, capture_output=True
         )
         assert done.returncode == 0, closed
         assert w.path("a.o").read_bytes() == w.path("plain.o").read_bytes()
@@ -320,7 +320,7 @@ def test_cached_object_is_private(arena: Arena) -> None:
     w.run(*command, expect=MISS)
     fresh = w.path("a.o").read_bytes()
     for _ in range(3):
-        subprocess.run(["strip", "-g", "a.o"], cwd=w.root, check=True, timeout=60)
+        subprocess.run(["strip", "-g", "a.o"], cwd=w.root, check=True, timeout=120)
         with w.path("a.o").open("r+b") as file:
             file.write(b"damage")
         w.run(*command, expect=HIT)

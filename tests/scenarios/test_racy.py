@@ -23,7 +23,7 @@ def _compile_while(w: World, name: str, change: Callable[[], object]) -> None:
     wait_until(lambda: w.path("reached").exists() or process.poll() is not None, f"the compiler has read {name}")
     change()
     w.write("go", "")
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     w.remove("go", "reached")
 
 
@@ -95,7 +95,7 @@ def test_concurrent_identical_compiles(arena: Arena) -> None:
     needs("gcc")
     w = arena.cached_world()
     w.write("a.c", '#include <stdio.h>\nint main(void) { puts("x"); return 0; }\n')
-    want = subprocess.run(["gcc", "-O2", "-c", "a.c", "-o", "plain.o"], cwd=w.root, check=False, timeout=60)
+    want = subprocess.run(["gcc", "-O2", "-c", "a.c", "-o", "plain.o"], cwd=w.root, check=False, timeout=120)
     assert want.returncode == 0
     running = [
         subprocess.Popen(

@@ -283,8 +283,8 @@ def test_gcc_profile_appears_and_changes(w: World) -> None:
 def _gcda(w: World, args: list[str]) -> bytes:
     """Make a real profile of a.c, by the plain compiler."""
     for argv in (["gcc", "-O2", "-fprofile-generate", "-c", "a.c", "-o", "a.o"], ["gcc", "--coverage", "a.o", "-o", "a.out"]):
-        subprocess.run(argv, cwd=w.root, check=True, timeout=60, env={"PATH": "/usr/bin:/bin"})
-    subprocess.run(["./a.out", *args], cwd=w.root, check=False, timeout=60)
+        subprocess.run(argv, cwd=w.root, check=True, timeout=120, env={"PATH": "/usr/bin:/bin"})
+    subprocess.run(["./a.out", *args], cwd=w.root, check=False, timeout=120)
     data = w.path("a.gcda").read_bytes()
     w.remove("a.gcda", "a.out", "a.o")
     return data

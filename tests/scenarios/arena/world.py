@@ -225,8 +225,8 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def wait_until(true: "object", what: str, deadline_s: float = 20.0) -> None:
-    """Poll until `true()`, with a deadline."""
+def wait_until(true: "object", what: str, deadline_s: float = 120.0) -> None:
+    """Poll until `true()`; the deadline is for what hangs, not for what is slow."""
     give_up = time.monotonic() + deadline_s
     while not true():  # type: ignore[operator]
         if time.monotonic() > give_up:

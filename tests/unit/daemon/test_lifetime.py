@@ -62,7 +62,7 @@ def wait_for_one(claim: Claim) -> None:
 
 def end(place: Place) -> None:
     """Let the daemon go."""
-    give_up_s = time.monotonic() + 20.0
+    give_up_s = time.monotonic() + 120.0
     while not (place.path / "socket").exists() and time.monotonic() < give_up_s:
         os.sched_yield()  # a daemon that is late may not even listen yet
     with socket.socket(socket.AF_UNIX) as caller:
