@@ -15,13 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _DEFAULT_PATH = b"/bin:/usr/bin"
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
 def environment() -> dict[bytes, bytes]:
-    """Give the environment as bytes, on every system."""
+    """Give the environment as bytes, on every system, and as it was before Python set LC_CTYPE (PEP 538): compilers heed that."""
     if os.name == "nt":
         return {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
-    return dict(os.environb)
+    env = dict(os.environb)
+    if env.get(b"LC_CTYPE") in _COERCED:
+        _undo_coercion(env)
+    return env
+
+
+def _undo_coercion(env: dict[bytes, bytes]) -> None:
+    try:
+        with open("/proc/self/environ", "rb") as file:  # what the kernel handed over
+            given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
+    except OSError:
+        return
+    del env[b"LC_CTYPE"]
+    if given:
+        env[b"LC_CTYPE"] = given[0].partition(b"=")[2]
 
 
 def changed_environment(changes: Sequence[bytes]) -> dict[bytes, bytes]:
