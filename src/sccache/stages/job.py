@@ -20,6 +20,8 @@ from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import Colour, CompileRequest, FileFacts, ParsedArguments, Terminal
+from sccache.stages.bench import Memories
+from sccache.stages.places import Places
 from sccache.stages.roots import Roots
 from sccache.stages.toolchains import Driver, Toolchain
 
@@ -40,6 +42,7 @@ class Job(Struct, frozen=True):
     named_inputs: tuple[tuple[str, bytes], ...]
     """Files named by options or settings, with their content's digest."""
     roots: Roots
+    places: Places
     preprocessor: PreprocessorConfig
     context: bytes
     """What, besides the inputs, decides the wording of diagnostics."""
@@ -49,6 +52,13 @@ class Job(Struct, frozen=True):
     def path(self, name: str) -> str:
         """`name` as seen from the job's working directory."""
         return os.path.join(self.request.cwd, name)
+
+    def output_paths(self) -> list[str]:
+        """Absolute paths of all files that the compile writes."""
+        names = [output.path for output in self.parsed.outputs]
+        if self.parsed.depfile is not None:
+            names.append(self.parsed.depfile.path)
+        return [os.path.normpath(self.path(name)) for name in names]
 
     def watched(self) -> tuple[tuple[str, bytes], ...]:
         """Files beside a variant's inputs that must be as they are for a remembered hit to stand."""
@@ -139,17 +149,26 @@ def named_inputs(parsed: ParsedArguments, request: CompileRequest, files: FileMe
     return found
 
 
-def diagnostics_context(request: CompileRequest, parsed: ParsedArguments) -> bytes:
+def diagnostics_context(family: str, request: CompileRequest, parsed: ParsedArguments) -> bytes:
     """Digest of all that changes the wording of diagnostics but not the object."""
     colour = parsed.colour
     terminal: tuple[str, ...] = ()
     if request.terminal & Terminal.STDERR:
-        asked = "stdin" if request.terminal & Terminal.STDIN else "stderr"
-        terminal = (f"terminal of {request.columns} columns on {asked}", *environment.pick(request.env, environment.TERMINAL))
+        terminal = (f"terminal, {_width(family, request)}", *environment.pick(request.env, environment.TERMINAL))
     elif colour is Colour.AUTO:
         colour = Colour.NEVER
     words = (colour.value, *terminal, *environment.pick(request.env, environment.DIAGNOSTICS))
     return digest("\0".join(words).encode("utf-8", "surrogateescape"))
+
+
+def _width(family: str, request: CompileRequest) -> str:
+    """How wide the compiler takes the terminal to be: jobs of one make differ in their stdin, which most compilers do not ask."""
+    columns = request.env.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return "COLUMNS wide"
+    if family == "gcc" and not request.terminal & Terminal.STDIN:
+        return "of any width"
+    return f"{request.columns} wide"
 
 
 def working_directory(request: CompileRequest) -> str:
@@ -190,12 +209,12 @@ def make(
     driver: Driver,
     toolchain: Toolchain,
     config: Config,
-    files: FileMemory,
+    memories: Memories,
 ) -> Job | None:
     """The job for a parsed request; None when the source or a file that an option names cannot be read."""
     source = os.path.join(request.cwd, parsed.source)
-    facts = files.facts(source)
-    named = named_inputs(parsed, request, files)
+    facts = memories.files.facts(source)
+    named = named_inputs(parsed, request, memories.files)
     if facts is None or named is None:
         return None
     hash_cwd = config.disk.preprocessor.hash_working_directory
@@ -211,7 +230,8 @@ def make(
         source_facts=facts,
         named_inputs=tuple(named),
         roots=roots,
+        places=memories.places,
         preprocessor=config.disk.preprocessor,
-        context=diagnostics_context(request, parsed),
+        context=diagnostics_context(driver.family, request, parsed),
         common=(*common, ("named files", contents)),
     )
