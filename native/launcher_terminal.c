@@ -31,6 +31,22 @@ int terminal_columns(void)
 
 #ifdef __linux__
 
+static int open_other_end(int ours)
+{
+    long how = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    int fd = (int)syscall(SYS_ioctl, ours, TIOCGPTPEER, how), number;
+    if (fd >= 0 || control(ours, TIOCGPTN, &number) != 0)
+        return fd;
+    char path[32] = "/dev/pts/", digits[12], *at = path + strlen(path), *digit = digits; /* before Linux 4.13 */
+    do
+        *digit++ = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (digit > digits)
+        *at++ = *--digit;
+    *at = 0;
+    return open(path, (int)how);
+}
+
 /* Only system calls: glibc's functions for this need its locale and its tables of terminals. */
 static int open_pair(struct terminal *t)
 {
@@ -38,7 +54,7 @@ static int open_pair(struct terminal *t)
     t->ours = above_stdio(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (t->ours < 0 || control(t->ours, TIOCSPTLCK, &locked) != 0)
         return 0;
-    t->theirs = above_stdio((int)syscall(SYS_ioctl, t->ours, TIOCGPTPEER, (long)(O_RDWR | O_NOCTTY | O_CLOEXEC)));
+    t->theirs = above_stdio(open_other_end(t->ours));
     if (t->theirs < 0 || control(t->theirs, 0x5401 /* TCGETS */, settings) != 0)
         return 0;
     settings[1] &= ~1; /* OPOST: a line ends as the compiler ended it */
