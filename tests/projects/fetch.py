@@ -32,7 +32,9 @@ LIBUV = Project(
 )  # fmt: skip
 Z3 = Project(
     "z3", "z3-solver", "4.12.6.0", "9a0f30e9648ee2649adc301dbf91470bc1600f34112ffeaf1063f8a8075e1a48", "core",
-    ("-DZ3_ENABLE_EXAMPLE_TARGETS=OFF", "-DZ3_BUILD_LIBZ3_SHARED=OFF"), ("util", "polynomial"),
+    # The git options would have every commit, and every touch of a file, change a generated header.
+    ("-DZ3_ENABLE_EXAMPLE_TARGETS=OFF", "-DZ3_BUILD_LIBZ3_SHARED=OFF", "-DZ3_INCLUDE_GIT_HASH=OFF", "-DZ3_INCLUDE_GIT_DESCRIBE=OFF"),
+    ("util", "polynomial"),
 )  # fmt: skip
 PROJECTS = {project.name: project for project in (LIBUV, Z3)}
 

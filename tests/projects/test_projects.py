@@ -64,6 +64,12 @@ class Build:
     def _object_files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*.o") if "CompilerId" not in str(path) and "CMakeTmp" not in str(path)]
 
+    def newest_misses(self, count: int) -> list[str]:
+        """What the daemon's log says of them: the reasons."""
+        log = Path(self.env["SCCACHE_ERROR_LOG"])
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return [line for line in lines if "cache miss" in line][-count:]
+
     def touch(self) -> None:
         """Give every source and header a new modification time."""
         for path in self.source.rglob("*"):
@@ -87,7 +93,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Build]:
     folder = Path(tempfile.mkdtemp(prefix="sc-"))
     project = fetch.PROJECTS[request.param]
     product = chosen(folder / "bin")
-    env = {**product.environment(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C"}
+    log = {"SCCACHE_LOG": "debug", "SCCACHE_ERROR_LOG": str(folder / "log")}
+    env = {**product.environment(folder), **log, "PATH": "/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C"}
     try:
         try:
             source = fetch.unpack(project, folder / "src")
@@ -147,7 +154,7 @@ def test_real_project(place: Build, capsys: pytest.CaptureFixture[str]) -> None:
         with capsys.disabled():
             print(f"\n{place.project.name}: {state}: {len(have)} objects equal, {hits} hits, {misses} misses", end="")
         if only_hits and isinstance(counts, Counts):
-            assert misses == 0, state
+            assert misses == 0, f"{state}: {place.newest_misses(misses)}"
 
     expect("cold", first)
     place.forget_objects()
