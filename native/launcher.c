@@ -126,12 +126,12 @@ static int run(struct reader body, const struct command *command, struct connect
     return ran && !c->lost && send_ran(c, &so_far.last);
 }
 
-static enum outcome converse(const struct command *command, int fd)
+static enum outcome converse(const struct command *command, struct frame request, int fd)
 {
     struct connection c;
     struct reader body;
     int is_first = 1;
-    if (!open_connection(&c, fd) || !send_compile(&c, command))
+    if (!open_connection(&c, fd) || !send_frame(&c, request))
         return LOST;
     while (receive(&c, &body)) {
         if (is_first && is_patience_short()) {
@@ -166,11 +166,12 @@ static enum outcome converse(const struct command *command, int fd)
 
 static _Noreturn void compile(const struct command *command)
 {
+    struct frame request = compile_frame(command); /* before we connect: who is awake for us wants to read it */
     int fd = connect_daemon();
     if (fd == NO_DAEMON)
         fd = start_daemon();
-    if (fd >= 0 && converse(command, fd) == RETIRED && (fd = start_daemon()) >= 0)
-        converse(command, fd);
+    if (fd >= 0 && converse(command, request, fd) == RETIRED && (fd = start_daemon()) >= 0)
+        converse(command, request, fd);
     note(fd < 0 ? "no daemon can be reached; the compiler runs uncached" : "the daemon is lost; the compiler's own result counts");
     remove_scratch();
     if (so_far.compile.have)

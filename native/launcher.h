@@ -43,6 +43,11 @@ struct reader {
     int bad;
 };
 
+struct frame {
+    char *bytes; /* NULL: it cannot be said */
+    size_t size;
+};
+
 struct connection {
     int fd, lost, silent;
     char *buffer;
@@ -80,7 +85,8 @@ void set_patience(int fd, int ms);
 int above_stdio(int fd);
 void close_later(int fd);
 int open_connection(struct connection *c, int fd);
-int send_compile(struct connection *c, const struct command *command);
+struct frame compile_frame(const struct command *command);
+int send_frame(struct connection *c, struct frame frame);
 int send_ran(struct connection *c, const struct result *r);
 int receive(struct connection *c, struct reader *body);
 int only_keep_alives(struct connection *c);

@@ -85,11 +85,12 @@ static char *put_list(char *at, char **list)
     return at;
 }
 
-int send_compile(struct connection *c, const struct command *command)
+struct frame compile_frame(const struct command *command)
 {
+    struct frame none = {NULL, 0};
     char *cwd = getcwd(NULL, 0);
     if (!cwd || cwd[0] != '/')
-        return 0;
+        return none;
     struct stat namespace;
     uint64_t mounts = stat("/proc/self/ns/mnt", &namespace) == 0 ? namespace.st_ino : 0;
     int terminals = isatty(0) * 1 | isatty(1) * 2 | isatty(2) * 4 | (terminal_columns() & 0x1fff) << 3;
@@ -101,7 +102,7 @@ int send_compile(struct connection *c, const struct command *command)
         size += sizes[i];
     char *frame = size <= MAX_FRAME ? malloc(size + 5) : NULL; /* stpcpy ends with a NUL of its own */
     if (!frame)
-        return 0;
+        return none;
     char *at = put_number(frame, size, 4);
     at = put_number(at, COMPILE, 1);
     at = put_number(at, PROTOCOL_VERSION, 2);
@@ -112,10 +113,13 @@ int send_compile(struct connection *c, const struct command *command)
         at = put_number(at, sizes[i], 4);
     at = stpcpy(stpcpy(stpcpy(at, VERSION_TEXT), command->executable), cwd);
     put_list(put_list(at, command->argv), environ);
-    int sent = send_all(c, frame, size + 4);
-    free(frame);
     free(cwd);
-    return sent;
+    return (struct frame){frame, size + 4};
+}
+
+int send_frame(struct connection *c, struct frame frame)
+{
+    return frame.bytes && send_all(c, frame.bytes, frame.size);
 }
 
 /* Put a captured stream into a Ran: small ones as bytes, others as a descriptor. */
