@@ -133,6 +133,8 @@ class ParsedArguments(Struct, frozen=True):
     """key_args without those whose whole effect is in the preprocessed text (header search directories)."""
     toolchain_files: tuple[str, ...] = ()
     """Names without a directory that the compiler looks up in its own places first (-specs=nano.specs): ask it, -print-file-name=NAME."""
+    records_command: bool = False
+    """The object holds the command line: options that we add to it would show."""
     forced_includes: tuple[str, ...] = ()
     """Values of -include and -imacros, as spelled: a NAME.gch or NAME.pch beside one is read instead of it."""
 

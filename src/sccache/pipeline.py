@@ -78,6 +78,8 @@ class Pipeline:
                 answer = await self._hit(job, found, direct=True)
                 return answer or await self._miss(job, hands, store, "damaged entry", None)
             case lookup.Miss(reason=reason):
+                if reason in ("damaged manifest", "damaged entry"):
+                    self._stats.count("cache_read_errors")
                 return await self._without_manifest(job, hands, store, reason)
             case never:
                 assert_never(never)
@@ -86,10 +88,10 @@ class Pipeline:
         toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
         if toolchain is None:
             return None
-        return job_stage.make(request, parsed, driver, toolchain, self._bench.config, self._files)
+        return job_stage.make(request, parsed, driver, toolchain, self._bench.config, self._bench.memories)
 
     async def _without_manifest(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str) -> Answer:
-        if self._bench.config.depend_mode and recipes.can_depend(job):
+        if self._bench.config.depend_mode and lookup.is_direct(job) and recipes.can_depend(job):
             return await self._miss(job, hands, store, reason, None)
         text = await recipes.preprocess(job, hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why
@@ -119,6 +121,15 @@ class Pipeline:
     async def _miss(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str, text: recipes.Preprocessed | None) -> Answer:
         recipe = recipes.compile_recipe(job, self._scratch, text)
         attempt = results.begin(job, text)
+        try:
+            return await self._compile_and_keep(attempt, recipe, hands, store, reason)
+        finally:
+            results.end(attempt)
+
+    async def _compile_and_keep(
+        self, attempt: results.Attempt, recipe: recipes.Recipe, hands: Hands, store: results.StoreSoon, reason: str
+    ) -> Replay:
+        job = attempt.job
         ran = await hands.run(recipe.command)
         language, advanced = job.statistics_names()
         log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
@@ -134,6 +145,8 @@ class Pipeline:
         else:
             if reason == "forced recache":
                 self._stats.count("forced_recaches")
+            if reason == "damaged entry":
+                self._stats.count_language("cache_errors", language, advanced)
             self._stats.miss(language, advanced, ran.duration_ns, reason)
             store(results.keep(kept, self._bench))
         return Replay()

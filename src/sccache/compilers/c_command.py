@@ -46,12 +46,19 @@ class Command:
         paths = [output.path for output in outputs] + ([depfile.path] if depfile else [])
         if len(set(paths)) < len(paths):
             return CannotCache("two outputs in one file", " ".join(paths))
+        if self._is_source(outputs[0].path):
+            return CannotCache("output is the source", self.source)
         profile = self._profile()
         if profile:
             there = Path(self.cwd, profile).exists()
             (self.gathered.input_files if there else self.gathered.absent_files).append(profile)
         self._keep_what_is_complained_of(language)
         return self._value(language, outputs, depfile)
+
+    def _is_source(self, path: str) -> bool:
+        """Whether the output is the source: gcc refuses to write over it, whatever links lead there."""
+        source, output = Path(self.cwd, self.source), Path(self.cwd, path)
+        return source == output or (output.is_symlink() and source.resolve() == output.resolve())
 
     def _keep_what_is_complained_of(self, language: Language) -> None:
         """Options that would leave the key belong to it where the compiler warns or fails because of them."""
@@ -100,6 +107,7 @@ class Command:
             direct_mode=not seen & {Role.NO_DIRECT, Role.REMAPPING_FILE},
             mtimes_matter=self.family == "clang" and main.role == "pch" and Role.PCH_WITHOUT_TIMES not in seen,
             search_args=tuple(gathered.search),
+            records_command=Role.RECORDS_COMMAND in seen,
         )
 
     def _main_output(self, language: Language) -> Output:

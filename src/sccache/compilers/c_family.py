@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from sccache.compilers import languages, response_files
+from sccache.compilers import environment, languages, response_files
 from sccache.compilers.arguments import MissingValue, OptionTable, Role
 from sccache.compilers.c_command import SIDE_FILES, Command
 from sccache.compilers.collector import Collector, Tables
@@ -22,19 +22,6 @@ PREPROCESS_FLAGS: dict[str, tuple[str, ...]] = {
     "clang": ("-E", "-frewrite-includes"),
 }
 """Make a preprocessor output that keeps comments, columns and white space."""
-
-_ENVIRONMENT_WRITES = (
-    "DEPENDENCIES_OUTPUT",
-    "SUNPRO_DEPENDENCIES",
-    "CCC_OVERRIDE_OPTIONS",
-    "CC_PRINT_OPTIONS",
-    "CC_PRINT_HEADERS",
-    "CC_LOG_DIAGNOSTICS",
-    "CC_PRINT_PROC_STAT",
-    "CC_PRINT_INTERNAL_STAT",
-    "GCC_COMPARE_DEBUG",
-)
-"""Variables that make a driver write further files or change its command line."""
 
 
 @cache
@@ -100,7 +87,7 @@ def _unreadable(collector: Collector, *, complete: bool) -> CannotCache | None:
 def _option_refusal(collector: Collector, env: Mapping[str, str]) -> CannotCache | None:
     if collector.at_value:
         return CannotCache("@", collector.at_value)
-    writes = next((name for name in _ENVIRONMENT_WRITES if name in env), None)
+    writes = next((name for name in environment.FURTHER_FILES if name in env), None)
     return collector.too_hard_when_compiling or (CannotCache(writes) if writes else None)
 
 

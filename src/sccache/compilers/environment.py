@@ -56,10 +56,23 @@ TERMINAL = (
 )
 """Change the look of diagnostics on a terminal: gcc's diagnostic-color.cc, LLVM's Unix/Process.inc, terminfo(5)."""
 
+FURTHER_FILES = (
+    "DEPENDENCIES_OUTPUT",
+    "SUNPRO_DEPENDENCIES",
+    "CCC_OVERRIDE_OPTIONS",
+    "CC_PRINT_OPTIONS",
+    "CC_PRINT_HEADERS",
+    "CC_LOG_DIAGNOSTICS",
+    "CC_PRINT_PROC_STAT",
+    "CC_PRINT_INTERNAL_STAT",
+    "GCC_COMPARE_DEBUG",
+)
+"""Make a driver write further files or change its command line: compiles with one of them are not cached."""
+
 REQUEST = ("SCCACHE_RECACHE", "SCCACHE_NO_CACHE", "SCCACHE_DIRECT", "SCCACHE_EXTRAFILES", "SCCACHE_CACHE_ZSTD_LEVEL")
 """Steer one request of ours."""
 
-RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *REQUEST, "PATH", "PWD"))
+RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *FURTHER_FILES, *REQUEST, "PATH", "PWD"))
 """All that a remembered request must be told apart by."""
 
 

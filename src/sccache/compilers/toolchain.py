@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from sccache.model import Language, ParsedArguments
 _LIBRARY = re.compile(rb"=> (/\S+) \(0x|^\s+(/\S+) \(0x", re.MULTILINE)
 _CONFIG_FILE = re.compile(r"^(?:Configuration file: |Reading specs from )(.+)$", re.MULTILINE)
 _NONEXISTENT = re.compile(r'^ignoring nonexistent directory "(.*)"$', re.MULTILINE)
+_TARGET = re.compile(r"^Target: (\S+)$", re.MULTILINE)
 _COMPILER_PATH = re.compile(r"^COMPILER_PATH=(.*)$", re.MULTILINE)
 
 C_LIBRARY = frozenset({"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"})
@@ -113,6 +115,32 @@ def read_libraries(stdout: bytes) -> tuple[str, ...]:
     """Shared libraries out of an `ldd` run, without the C library's own."""
     found = (os.fsdecode(a or b) for a, b in _LIBRARY.findall(stdout))
     return tuple(dict.fromkeys(path for path in found if os.path.basename(path) not in C_LIBRARY))
+
+
+def places_to_come(listing: str, parsed: ParsedArguments, compiler_path: str, paths: Sequence[str], cwd: str) -> dict[str, list[str]]:
+    """Directory → names of programs that -B or COMPILER_PATH would bring in if they appeared; what is missing is not listed by the driver.
+
+    Sources: GCC manual "Directory Options": the prefix alone, with a slash, and with the target's and version's directories behind it.
+    """
+    target = _TARGET.search(listing)
+    inner = next((os.path.dirname(path).split("/")[-2:] for path in paths if os.path.basename(path).startswith("cc1")), [])
+    middles = {"", "/"} | {f"/{'/'.join(inner[:count])}/" for count in range(1, len(inner) + 1)}
+    names = {os.path.basename(path) for path in paths}
+    names |= {f"{target[1]}-{name}" for name in names} if target else set()
+    prefixes = [*_values("-B", parsed.search_args), *(entry for entry in compiler_path.split(":") if entry)]
+    found: dict[str, list[str]] = {}
+    for candidate in dict.fromkeys(
+        os.path.join(cwd, prefix.rstrip("/") + middle + name) for prefix in prefixes for middle in sorted(middles) for name in sorted(names)
+    ):
+        if not os.path.exists(candidate):
+            found.setdefault(os.path.dirname(candidate), []).append(os.path.basename(candidate))
+    return found
+
+
+def _values(option: str, words: Sequence[str]) -> list[str]:
+    """Values of an option that is joined with its value or stands before it."""
+    joined = [word[len(option) :] for word in words if word.startswith(option) and word != option]
+    return joined + [after for word, after in pairwise(words) if word == option]
 
 
 def _compiler_path(stderr: str) -> list[str]:

@@ -21,12 +21,14 @@ SEND_TIMEOUT_S = 30.0  # a launcher that takes nothing for so long is stopped or
 class Connection:
     """A connected launcher or command line."""
 
-    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
+    def __init__(self, sock: socket.socket, received: bytes = b"", *, is_sending: bool = False) -> None:
         self.sock = sock
         self.ran_compile = False
         """The user's compile has run: its result stands whatever happens now."""
         self.our_turn = True
         """The peer waits for us: it is told now and then that we are alive."""
+        self._is_sending = is_sending
+        """Part of a frame is out: nothing may come between."""
         self._buffer = FrameBuffer()
         self._descriptors: list[int] = []
         if received:
@@ -63,15 +65,22 @@ class Connection:
             raise LauncherGone from e
         if sent == len(frame):
             return
+        await self.send_rest(memoryview(frame)[sent:])
+
+    async def send_rest(self, rest: memoryview) -> None:
+        """Send what is left of a frame whose beginning is out."""
+        self._is_sending = True
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await asyncio.get_running_loop().sock_sendall(self.sock, memoryview(frame)[sent:])
+                await asyncio.get_running_loop().sock_sendall(self.sock, rest)
         except (OSError, TimeoutError) as e:
             raise LauncherGone from e
+        finally:
+            self._is_sending = False
 
     def keep_alive(self) -> None:
         """Tell a waiting peer that we are at work."""
-        if self.our_turn:
+        if self.our_turn and not self._is_sending:
             try:
                 self.sock.send(messages.KEEP_ALIVE_FRAME)
             except OSError:

@@ -73,5 +73,5 @@ class Requests:
 def _read(blob: bytes) -> _Environment:
     entries = [entry for entry in blob[:-1].split(b"\0") if b"=" in entry]
     relevant = sorted(entry for entry in entries if entry.partition(b"=")[0] in _RELEVANT)
-    variables = dict(os.fsdecode(entry).split("=", 1) for entry in entries)
+    variables = dict(os.fsdecode(entry).split("=", 1) for entry in reversed(entries))  # of doubles the first counts: getenv(3)
     return _Environment(variables, tuple(relevant), fingerprint(blob))

@@ -11,15 +11,16 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from sccache.config.memory import ConfigMemory
 from sccache.daemon.claim import Claim
 from sccache.daemon.connection import RECEIVE_BYTES, Connection
 from sccache.daemon.requests import Requests
 from sccache.daemon.workshop import Workshop
-from sccache.errors import ProtocolError, SccacheError
+from sccache.errors import ProtocolError
 from sccache.protocol import control, messages
 from sccache.protocol.blocking import is_same_user
 from sccache.protocol.framing import HEADER_SIZE
@@ -130,34 +131,55 @@ class Server:
             return
         self._last_work_s = asyncio.get_running_loop().time()
         received = bytes(self._view[: max(size, 0)])
-        if trusted and self._answer_at_once(sock, received):
-            sock.close()
+        frame = self._answer_at_once(received) if trusted else None
+        if frame is not None:
+            self._reply(sock, frame)
             return
         connection = Connection(sock, received)
-        task = asyncio.get_running_loop().create_task(self._attend(connection, trusted=trusted))
+        self._keep(connection, self._attend(connection, trusted=trusted))
+
+    def _reply(self, sock: socket.socket, frame: bytes) -> None:
+        """Send an answer; what the socket does not take at once (thousands of warnings) follows as the peer reads."""
+        try:
+            sent = sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(frame)  # nobody is there any more
+        if sent == len(frame):
+            sock.close()
+            return
+        connection = Connection(sock, is_sending=True)
+        self._keep(connection, self._send_rest(connection, memoryview(frame)[sent:]))
+
+    async def _send_rest(self, connection: Connection, rest: memoryview) -> None:
+        try:
+            with suppress(LauncherGone):
+                await connection.send_rest(rest)
+        finally:
+            connection.close()
+
+    def _keep(self, connection: Connection, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._connections[connection] = task
         task.add_done_callback(lambda _: self._connections.pop(connection, None))
 
-    def _answer_at_once(self, sock: socket.socket, received: bytes) -> bool:
+    def _answer_at_once(self, received: bytes) -> bytes | None:
+        """The frame that answers a whole request which is a small hit."""
         if len(received) <= HEADER_SIZE or received[HEADER_SIZE] != messages.COMPILE:
-            return False
+            return None
         if int.from_bytes(received[:HEADER_SIZE], "big") != len(received) - HEADER_SIZE:
-            return False
+            return None
         try:
             message = messages.parse_compile(received[HEADER_SIZE:])
             if isinstance(message, messages.OtherVersion) or not self._is_ours(message):
-                return False
+                return None
             config, identity = self._requests.identify(message)
             finish = self.workshop.hit_nowait(config, identity)
-            if finish is None:
-                return False
-            frame = messages.encode_finish(finish.exit_code, finish.stdout, finish.stderr)
-            if sock.send(frame) == len(frame):
-                return True
-        except (SccacheError, OSError) as e:
-            log.debug("no answer at once: %s", e)
-            return False
-        return False
+            return None if finish is None else messages.encode_finish(finish.exit_code, finish.stdout, finish.stderr)
+        except Exception as e:  # noqa: BLE001 (the long way answers, or says what is wrong)
+            log.debug("no answer at once: %r", e)
+            return None
 
     def _is_ours(self, message: messages.CompileMessage) -> bool:
         """Same build, and the same view of the file system: paths mean the same to us."""
@@ -183,10 +205,14 @@ class Server:
         async with asyncio.timeout(FIRST_MESSAGE_TIMEOUT_S):
             request = messages.parse_request(await connection.receive())
         match request:
+            case messages.CompileMessage() | messages.Control() if not trusted and not hmac.compare_digest(
+                request.secret, self._claim.secret
+            ):
+                log.warning("a TCP connection without the secret was refused")
+            case messages.OtherVersion() if not trusted:  # anybody could send us home
+                log.warning("a TCP connection of another version was refused")
             case messages.OtherVersion():
                 await self._retire(connection)
-            case messages.CompileMessage() | messages.Control() if not trusted and not hmac.compare_digest(request.secret, self._claim.secret):
-                log.warning("a TCP connection without the secret was refused")
             case messages.CompileMessage():
                 await self._compile(connection, request)
             case messages.Control():

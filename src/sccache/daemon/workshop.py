@@ -26,6 +26,7 @@ from sccache.protocol import control
 from sccache.protocol.address import Address
 from sccache.stages.bench import Bench, Memories
 from sccache.stages.hands import Answer, Finish, Hands
+from sccache.stages.places import Places
 from sccache.stages.recipes import Scratch
 from sccache.stats import ServerInfo, Stats
 from sccache.storage.disk import DiskStorage
@@ -48,7 +49,7 @@ class Workshop:
         self._files_path = state.files_path(config)
         self.stats = Stats.load(self._stats_path)
         self._saved = self.stats.to_json()
-        self._memories = Memories(FileMemory(), IncludeMemory(), Listings())
+        self._memories = Memories(FileMemory(), IncludeMemory(), Listings(), Places())
         self._memories.files.load(self._files_path)
         _remove_leftovers(address.runtime_dir)
         self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)

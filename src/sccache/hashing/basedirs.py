@@ -14,7 +14,6 @@ from functools import lru_cache
 
 MARKER = "\0base\0"
 """Stands for a base directory; NUL cannot be part of a path or argument."""
-_MARKER_BYTES = MARKER.encode()
 
 _BEFORE_IN_TEXT = frozenset(b' \t\n\v\f\r"<')
 _BEFORE_IN_ARGUMENT = r"(?:^(?:--?[A-Za-z][\w-]*)?|(?<=[\s=:,;\"'<]))"
@@ -26,7 +25,7 @@ def normalised(roots: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({root.rstrip("/") for root in roots} - {""}, key=lambda root: (-len(root), root)))
 
 
-def mark_text(data: bytes, roots: Sequence[str]) -> bytes:
+def mark_text(data: bytes, roots: Sequence[str], marker: str = MARKER) -> bytes:
     """`data` with every base directory (and the slash after it) replaced by the marker."""
     found = _occurrences(data, normalised(roots)) if roots else []
     if not found:
@@ -34,26 +33,26 @@ def mark_text(data: bytes, roots: Sequence[str]) -> bytes:
     parts: list[bytes] = []
     at = 0
     for start, length in found:
-        parts += (data[at:start], _MARKER_BYTES, b"/")
+        parts += (data[at:start], marker.encode(), b"/")
         at = start + length
     parts.append(data[at:])
     return b"".join(parts)
 
 
-def mark_path(path: str, roots: Sequence[str]) -> str:
+def mark_path(path: str, roots: Sequence[str], marker: str = MARKER) -> str:
     """An absolute path with its base directory, if it is in one, replaced by the marker."""
     for root in normalised(roots):
         if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-            return MARKER + path[len(root) :]
+            return marker + path[len(root) :]
     return path
 
 
-def mark_argument(argument: str, roots: Sequence[str]) -> str:
+def mark_argument(argument: str, roots: Sequence[str], marker: str = MARKER) -> str:
     """A command-line argument with the base directories in it replaced by the marker."""
     if not roots or "/" not in argument:
         return argument
     pattern = _argument_pattern(normalised(roots))
-    return pattern.sub(lambda match: match.group()[: match.start(1) - match.start()] + MARKER, argument) if pattern else argument
+    return pattern.sub(lambda match: match.group()[: match.start(1) - match.start()] + marker, argument) if pattern else argument
 
 
 def root_of(path: str, roots: Sequence[str]) -> str | None:

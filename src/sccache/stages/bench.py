@@ -9,6 +9,7 @@ from sccache.config.schema import Config
 from sccache.hashing.files import FileMemory
 from sccache.preprocessor_cache.absent import Listings
 from sccache.preprocessor_cache.includes import IncludeMemory
+from sccache.stages.places import Places
 from sccache.stats import Stats
 from sccache.storage.disk import DiskStorage
 
@@ -19,6 +20,8 @@ class Memories(Struct, frozen=True):
     files: FileMemory
     includes: IncludeMemory
     listings: Listings
+    places: Places
+    """Not about files' content, but as wide: who writes where just now."""
 
 
 class Bench(Struct, frozen=True):

@@ -70,4 +70,3 @@ class Exec(Struct, frozen=True):
 
 
 Answer = Finish | Replay | Exec
-

@@ -6,7 +6,7 @@ Must not know: keys, storage, how commands are run.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -55,14 +55,21 @@ class Inputs(Struct, frozen=True):
         limit = start_ns if preprocessed else start_ns - CLOCK_GRANULARITY_NS
         return any(facts.mtime_ns >= limit or facts.ctime_ns >= limit for facts in self.facts.values())
 
-    def times(self) -> bytes:
+    def times(self, *, without: str = "") -> bytes:
         """Digest of the inputs' names and modification times, for outputs that record them."""
-        lines = (f"{path}\0{facts.mtime_ns}" for path, facts in sorted(self.facts.items()))
+        lines = (f"{path}\0{facts.mtime_ns}" for path, facts in sorted(self.facts.items()) if path != without)
         return digest("\n".join(lines).encode("utf-8", "surrogateescape"))
 
     def contents(self) -> dict[str, bytes]:
         """Absolute path → digest."""
         return {path: facts.digest for path, facts in self.facts.items()}
+
+
+def are_times_compared(job: Job, paths: Iterable[str]) -> bool:
+    """Whether the compiler compares its headers' times with those in a precompiled header, and refuses: clang."""
+    if job.driver.family != "clang":
+        return False
+    return "-include-pch" in job.parsed.key_args or any(path.endswith(PRECOMPILED["clang"]) for path in paths)
 
 
 def read_depfile(path: str) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ Owns: the Job and its keys.  Must not know: storage, the launcher.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -83,6 +83,11 @@ class Job(Struct, frozen=True):
         made = any(output.role in _PACKED_ROLES for output in self.parsed.outputs)
         return made or any(arg.startswith(_PACKING_OPTIONS) for arg in self.parsed.key_args)
 
+    def spells_roots(self) -> bool:
+        """Whether the command line names a base directory: if not, `__FILE__` does not either."""
+        arguments = self.parsed.compile_args
+        return self.roots.arguments(arguments) != arguments
+
     def statistics_names(self) -> tuple[str, str]:
         """The plain and the advanced name under which this compile is counted."""
         language = self.parsed.language
@@ -111,10 +116,12 @@ class Job(Struct, frozen=True):
         self._add_contents(key, contents)
         return key.key()
 
-    def inputs_key(self, contents: Mapping[str, bytes]) -> str:
-        """Key of the result by the content of every input."""
+    def inputs_key(self, contents: Mapping[str, bytes], absent: Mapping[str, Sequence[str]]) -> str:
+        """Key of the result by the content of every input, and by what was looked for and not found."""
         key = KeyBuilder("inputs").add("manifest", self.manifest_key())
         self._add_contents(key, contents)
+        for place in sorted(absent):
+            key.add("absent in", self.roots.path(place)).add("names", sorted(absent[place]))
         return key.key()
 
     def _add_contents(self, key: KeyBuilder, contents: Mapping[str, bytes]) -> None:

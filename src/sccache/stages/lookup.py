@@ -17,6 +17,7 @@ from sccache.hashing.files import FileMemory, Watch
 from sccache.preprocessor_cache import difference, manifest, manifest_format
 from sccache.stages import outputs
 from sccache.stages.hands import Finish
+from sccache.stages.inputs import are_times_compared
 from sccache.stages.job import Job
 from sccache.stages.recipes import Preprocessed
 from sccache.stats import Stats
@@ -36,7 +37,7 @@ class Hit(Struct, frozen=True):
     size_bytes: int
     """Of its files, decompressed: what it costs to write them."""
     watches: tuple[Watch, ...]
-    """What must hold for this to be true again; empty when found by text."""
+    """What must hold for this to be true again; empty when that cannot be told by watching (found by text)."""
 
 
 class Miss(Struct, frozen=True):
@@ -64,6 +65,16 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
     except DamagedError:
         storage.drop(key, Kind.MANIFEST)
         return Miss("damaged manifest")
+    match = _variant_that_holds(job, known, files)
+    if match is None:
+        return Miss("an input changed")
+    around = files.watch(job.watched(), job.watched_absences())
+    if around is None:
+        return Miss("a tool changed")
+    return _load(job, match.variant.result_key, storage, () if _goes_by_time(job, match.variant) else (match.watch, around))
+
+
+def _variant_that_holds(job: Job, known: manifest.Manifest, files: FileMemory) -> manifest.Match | None:
     match = manifest.lookup(
         known,
         files,
@@ -71,38 +82,44 @@ def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
         stat_matches=job.preprocessor.file_stat_matches,
         use_ctime=job.preprocessor.use_ctime_for_stat,
     )
-    if match is None:
-        if log.isEnabledFor(logging.DEBUG):
-            for sentence in difference.describe(known, files, job.checkout()):
-                log.debug("[%s]: %s", job.parsed.output, sentence)
-        return Miss("an input changed")
-    around = files.watch(job.watched(), job.watched_absences())
-    if around is None:
-        return Miss("a tool changed")
-    hit = _load(job, match.variant.result_key, storage, (match.watch, around))
-    return hit or Miss("entry gone")
+    if match is None and log.isEnabledFor(logging.DEBUG):
+        for sentence in difference.describe(known, files, job.checkout()):
+            log.debug("[%s]: %s", job.parsed.output, sentence)
+    if match is not None and _goes_by_time(job, match.variant) and not _times_hold(job, match.variant, files):
+        return None
+    return match
+
+
+def _goes_by_time(job: Job, variant: manifest.Variant) -> bool:
+    return are_times_compared(job, (known.path for known in variant.inputs))
+
+
+def _times_hold(job: Job, variant: manifest.Variant, files: FileMemory) -> bool:
+    headers = [known for known in variant.inputs if known.path != job.source]
+    facts = files.facts_many([known.path for known in headers])
+    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, headers, strict=True))
 
 
 def by_text(job: Job, text: Preprocessed, storage: DiskStorage) -> Hit | None:
     """Find a result by the preprocessed text."""
     key = job.text_key(text.parts, text.inputs.contents())
-    hit = _load(job, key, storage, ())
-    if hit is None and job.roots.roots:
-        hit = _load(job, job.bound_key(key), storage, ())
-    return hit
+    found = _load(job, key, storage, ())
+    if isinstance(found, Miss) and job.roots.roots:
+        found = _load(job, job.bound_key(key), storage, ())
+    return found if isinstance(found, Hit) else None
 
 
-def _load(job: Job, key: str, storage: DiskStorage, watches: tuple[Watch, ...]) -> Hit | None:
+def _load(job: Job, key: str, storage: DiskStorage, watches: tuple[Watch, ...]) -> Hit | Miss:
     blob = storage.get_nowait(key, Kind.ENTRY)
     if blob is None:
-        return None
+        return Miss("entry gone")
     try:
         entry = open_entry(blob, key)
     except DamagedError:
         storage.drop(key, Kind.ENTRY)
-        return None
+        return Miss("damaged entry")
     if entry.diagnostics_for(job.context) is None or not outputs.can_restore(job, entry):
-        return None
+        return Miss("entry gone")
     return Hit(key, entry, entry.size_bytes, watches)
 
 

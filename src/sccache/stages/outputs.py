@@ -110,14 +110,22 @@ def can_restore(job: Job, entry: Entry) -> bool:
 
 def restore(job: Job, entry: Entry) -> None:
     """Write the entry's files where this command line wants them; raises DamagedError, StorageError or OSError."""
-    mask = ~job.request.umask
+    visit = job.places.enter(job.output_paths())
+    try:
+        _write_all(job, entry, ~job.request.umask)
+    finally:
+        job.places.leave(visit)
+
+
+def _write_all(job: Job, entry: Entry, mask: int) -> None:
+    """The dependency file first, as compilers do: where that fails they leave no object."""
+    depfile = job.parsed.depfile
+    if depfile is not None:
+        _write_text_file(job.path(depfile.path), _depfile_data(job, depfile, entry), 0o666 & mask)
     for output in job.parsed.outputs:
         if entry.has(output.role):
             base = 0o777 if entry.is_executable(output.role) else 0o666
             entry.write(output.role, _place(job, output.path), base & mask)
-    depfile = job.parsed.depfile
-    if depfile is not None:
-        _write_text_file(job.path(depfile.path), _depfile_data(job, depfile, entry), 0o666 & mask)
 
 
 def _place(job: Job, name: str) -> str:

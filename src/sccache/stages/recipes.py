@@ -6,6 +6,7 @@ Must not know: keys, storage, statistics.
 
 import itertools
 import os
+import re
 import time
 
 from msgspec import Struct
@@ -48,6 +49,8 @@ class Preprocessed(Struct, frozen=True):
     inputs: Inputs
     start_ns: int
     """Wall clock before anything was read."""
+    names_roots: bool = False
+    """A base directory is in the expanded text (__FILE__): what is computed from it shows in no output."""
     reads_unseen: bool = False
     """Inline assembler seems to read files, and this compiler does not tell which."""
 
@@ -67,10 +70,17 @@ _EXPANDED = frozenset({Language.ASSEMBLER_WITH_CPP})
 """Languages whose text is hashed after macro expansion: comments and columns reach nothing there."""
 
 
+_FILE_MACRO = re.compile(rb"FILE__|FILE *##|## *_*FILE")
+_BUILTIN_FILE = re.compile(rb"__builtin_FILE|__builtin_source_location")
+_DIRECTIVES = re.compile(rb"^#[^\n]*", re.MULTILINE)
+
+
 def can_depend(job: Job) -> bool:
     """Whether the compile's own dependency file can name every input."""
     depfile = job.parsed.depfile
-    return depfile is None or depfile.system_headers
+    if depfile is None:
+        return not job.parsed.records_command
+    return depfile.system_headers
 
 
 def is_on_terminal(request: CompileRequest) -> bool:
@@ -100,14 +110,27 @@ async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory
     parts = [digest(memoryview(job.roots.text(ran.stdout))), digest(memoryview(ran.stderr))]
     if job.parsed.mtimes_matter:
         parts.append(found.times())
+    elif inputs_stage.are_times_compared(job, found.facts):
+        parts.append(found.times(without=job.source))
     reads_unseen = False
-    if raw and _needs_expansion(job, found):
+    names_roots = bool(job.roots.roots) and _names_roots(job, bytes(ran.stdout), is_expanded=not raw)
+    if raw and (names_roots or _needs_expansion(job, found)):
         expanded = await _run(job, ("-E",), hands, ())
         if expanded.status != 0:
             return None
         parts.append(digest(memoryview(job.roots.text(expanded.stdout))))
+        names_roots = names_roots and _names_roots(job, bytes(expanded.stdout), is_expanded=True)
         reads_unseen = job.driver.family == "clang" and inline_assembler.may_read_files(bytes(expanded.stdout))
-    return Preprocessed(tuple(parts), found, start_ns, reads_unseen)
+    return Preprocessed(tuple(parts), found, start_ns, names_roots, reads_unseen)
+
+
+def _names_roots(job: Job, text: bytes, *, is_expanded: bool) -> bool:
+    """Whether the program itself may see a base directory's name: by `__FILE__` and its kin, or in so many words."""
+    if _BUILTIN_FILE.search(text):  # expanded by no preprocessor
+        return job.roots.occur_in(text)
+    if not is_expanded and _FILE_MACRO.search(text):
+        return True
+    return job.roots.occur_in(_DIRECTIVES.sub(b"", text))
 
 
 def _needs_expansion(job: Job, found: Inputs) -> bool:

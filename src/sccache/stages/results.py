@@ -31,6 +31,7 @@ from sccache.stages.hands import Ran
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
 from sccache.stages.outputs import Produced, Stamp
+from sccache.stages.places import Visit
 from sccache.stages.recipes import Preprocessed, Recipe, remove
 from sccache.stages.recording import Observed
 from sccache.storage.disk import DiskStorage, Kind
@@ -48,6 +49,7 @@ class Attempt(Struct, frozen=True):
     job: Job
     text: Preprocessed | None
     before: Mapping[str, Stamp | None]
+    visit: Visit
 
 
 class Kept(Struct, frozen=True):
@@ -65,7 +67,12 @@ class Kept(Struct, frozen=True):
 
 def begin(job: Job, text: Preprocessed | None) -> Attempt:
     """Note what stands at the outputs' places before the compile."""
-    return Attempt(job, text, outputs.stamps(job))
+    return Attempt(job, text, outputs.stamps(job), job.places.enter(job.output_paths()))
+
+
+def end(attempt: Attempt) -> None:
+    """The outputs were read, or are of no interest any more."""
+    attempt.job.places.leave(attempt.visit)
 
 
 async def collect(attempt: Attempt, recipe: Recipe, ran: Ran, bench: Bench) -> Kept | str:
@@ -85,20 +92,38 @@ def _collect(attempt: Attempt, recipe: Recipe, ran: Ran, bench: Bench) -> Kept |
     if found is None or payloads is None:
         return "inputs unknown"
     objection = _objection(attempt, recipe, found, files)
-    if objection is not None:
-        return objection
-    names = found.names if not _uses_precompiled(found) else ()
-    produced = outputs.read(job, attempt.before, names)
-    if produced is None:
-        return "output missing"
-    start_ns = _start_ns(attempt, recipe)
-    if not job.preprocessor.ignore_time_macros and _holds_the_time(job, found, produced, start_ns):
+    produced = None if objection else outputs.read(job, attempt.before, () if _uses_precompiled(found) else found.names)
+    if produced is None or not attempt.visit.alone:
+        return objection or ("output missing" if attempt.visit.alone else "output written twice at a time")
+    return _judge(attempt, _Seen(found, payloads, produced, _diagnostics(job, ran), _start_ns(attempt, recipe)), bench)
+
+
+class _Seen(Struct, frozen=True):
+    """What a compile read, wrote and said."""
+
+    found: Inputs
+    payloads: tuple[str, ...]
+    produced: Produced
+    diagnostics: Diagnostics
+    start_ns: int
+
+
+def _judge(attempt: Attempt, seen: _Seen, bench: Bench) -> Kept | str:
+    """Look at what the outputs and messages hold."""
+    job, found, produced, diagnostics = attempt.job, seen.found, seen.produced, seen.diagnostics
+    if not job.preprocessor.ignore_time_macros and _holds_the_time(job, found, produced, seen.start_ns):
         return "time macro"
-    diagnostics = _diagnostics(job, ran)
     if job.driver.family == "gcc" and points_elsewhere(diagnostics.stderr, lambda name: job.path(name) in found.facts):
         return "inputs unknown"
-    bound = bool(job.roots.roots) and produced.contains(job, diagnostics)
-    return Kept(job, _key(attempt, found, payloads), produced, diagnostics, bound, recording.observe(job, found, bench, start_ns))
+    bound = bool(job.roots.roots) and (_may_compute_with_roots(attempt) or produced.contains(job, diagnostics))
+    observed = recording.observe(job, found, bench, seen.start_ns)
+    key = _key(attempt, found, seen.payloads, observed)
+    return "inputs unknown" if key is None else Kept(job, key, produced, diagnostics, bound, observed)
+
+
+def _may_compute_with_roots(attempt: Attempt) -> bool:
+    """Whether a base directory's name may have gone into the result without standing in it (the length of __FILE__)."""
+    return attempt.text.names_roots if attempt.text else attempt.job.spells_roots()
 
 
 def _start_ns(attempt: Attempt, recipe: Recipe) -> int:
@@ -144,7 +169,8 @@ def _payloads(job: Job, recipe: Recipe) -> tuple[str, ...] | None:
     named = {os.path.basename(job.parsed.source)}
     if not job.parsed.needs_preprocessing:
         named |= inputs_stage.names_in_line_markers(job.source)
-    return tuple(name for name in names if name != job.parsed.source and not _is_by_the_way(job, name, named))
+    source = os.path.normpath(job.source)
+    return tuple(name for name in names if os.path.normpath(job.path(name)) != source and not _is_by_the_way(job, name, named))
 
 
 def _is_by_the_way(job: Job, name: str, named: AbstractSet[str]) -> bool:
@@ -157,7 +183,9 @@ def _inputs(attempt: Attempt, recipe: Recipe, payloads: tuple[str, ...], files: 
     if text is not None:
         if not payloads:
             return text.inputs
-        return inputs_stage.collect(job, text.inputs.names, files, payloads)
+        found = inputs_stage.collect(job, text.inputs.names, files, payloads)
+        is_same = found is not None and all(found.facts.get(path) == facts for path, facts in text.inputs.facts.items())
+        return found if is_same else None
     if not job.parsed.needs_preprocessing:
         return inputs_stage.collect(job, (job.parsed.source,), files, payloads)
     depfile = job.parsed.depfile
@@ -180,11 +208,10 @@ def _uses_precompiled(found: Inputs) -> bool:
 
 def _holds_the_time(job: Job, found: Inputs, produced: Produced, start_ns: int) -> bool:
     """Back-stop for time macros pasted from pieces: does an output contain the present time or date?"""
-    if "SOURCE_DATE_EPOCH" in job.request.env:
-        return False
     start = datetime.fromtimestamp(start_ns / 1e9, UTC).astimezone()
     end = datetime.now(UTC).astimezone()
-    if any(time_macros.expansions_in(file.data, start, end) for file in produced.files):
+    is_clock_read = "SOURCE_DATE_EPOCH" not in job.request.env  # __TIMESTAMP__ is the file's in any case
+    if is_clock_read and any(time_macros.expansions_in(file.data, start, end) for file in produced.files):
         return True
     stamps = {facts.mtime_ns // 1_000_000_000 for facts in found.facts.values()}
     return any(time_macros.timestamps_in(file.data, stamps) for file in produced.files)
@@ -195,10 +222,13 @@ def _diagnostics(job: Job, ran: Ran) -> Diagnostics:
     return Diagnostics(job.context if stdout or stderr else b"", stdout, stderr)
 
 
-def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...]) -> str:
+def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], observed: Observed | None) -> str | None:
+    """The entry's key; None where nothing tells this compile from another."""
     job, text = attempt.job, attempt.text
     if text is None:
-        return job.inputs_key(found.contents())
+        if observed is None:
+            return None
+        return job.inputs_key({known.path: known.digest for known in observed.inputs}, observed.absent)
     key = job.text_key(text.parts, text.inputs.contents())
     if not payloads:
         return key

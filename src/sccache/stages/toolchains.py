@@ -182,6 +182,9 @@ class Toolchains:
         if files is None:
             return None
         absent = {directory: list(names) for directory, names in found.absent.items()}
+        to_come = toolchain.places_to_come(listing, parsed, request.env.get("COMPILER_PATH", ""), found.paths, request.cwd)
+        for directory, names in to_come.items():
+            absent.setdefault(directory, []).extend(names)
         for directory in search.missing:
             path = os.path.join(request.cwd, directory)
             absent.setdefault(os.path.dirname(path), []).append(os.path.basename(path))

@@ -5,9 +5,9 @@ Owns: the words that scenarios are written in.  Must not know: anything inside t
 
 from arena.needs import needs, needs_gcc_plugin_headers
 from arena.play import Arena, MismatchError, scenario
-from arena.world import ANY, HIT, MISS, RECOMPILE, UNCACHED, World
+from arena.world import ANY, BY_MANIFEST, HIT, MISS, RECOMPILE, UNCACHED, World
 
 __all__ = [
-    "ANY", "HIT", "MISS", "RECOMPILE", "UNCACHED",
+    "ANY", "BY_MANIFEST", "HIT", "MISS", "RECOMPILE", "UNCACHED",
     "Arena", "MismatchError", "World", "needs", "needs_gcc_plugin_headers", "scenario",
 ]  # fmt: skip

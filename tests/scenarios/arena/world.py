@@ -28,6 +28,8 @@ MISS = "miss"
 UNCACHED = "uncached"  # passed through with a named reason
 RECOMPILE = "recompile"  # a miss or passed through: anything but a hit
 ANY = "any"
+BY_MANIFEST = MISS if os.environ.get("SCCACHE_TEST_MODE") == "indirect" else HIT
+"""A hit that only a manifest can find: what the assembler reads is in no preprocessed text."""
 
 
 @dataclass(frozen=True)
