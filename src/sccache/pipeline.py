@@ -88,7 +88,14 @@ class Pipeline:
         toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
         if toolchain is None:
             return None
-        return job_stage.make(request, parsed, driver, toolchain, self._bench.config, self._bench.memories)
+        return job_stage.make(
+            request=request,
+            parsed=parsed,
+            driver=driver,
+            toolchain=toolchain,
+            config=self._bench.config,
+            memories=self._bench.memories,
+        )
 
     async def _without_manifest(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str) -> Answer:
         if self._bench.config.depend_mode and lookup.is_direct(job) and recipes.can_depend(job):

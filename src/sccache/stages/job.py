@@ -210,7 +210,8 @@ def common_records(
     return tuple(records)
 
 
-def make(
+def make(  # noqa: PLR0913 -- what makes a job is told by name
+    *,
     request: CompileRequest,
     parsed: ParsedArguments,
     driver: Driver,

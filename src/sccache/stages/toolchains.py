@@ -112,7 +112,7 @@ class Toolchains:
         transparent = detect.is_transparent(located.path)
         identity = self._known_driver(located.path, facts.digest) if transparent else None
         if identity is None:
-            identity = await self._ask_driver(located.path, facts.digest, transparent, hands)
+            identity = await self._ask_driver(located.path, facts.digest, hands, transparent=transparent)
         if identity is None or identity.family not in detect.SUPPORTED:
             return ForeignCompiler(located.path, name)
         return Driver(located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent, name)
@@ -127,7 +127,7 @@ class Toolchains:
         self._drivers[path] = (content, record.identity)
         return record.identity
 
-    async def _ask_driver(self, path: str, content: bytes, transparent: bool, hands: Hands) -> detect.Identity | None:
+    async def _ask_driver(self, path: str, content: bytes, hands: Hands, *, transparent: bool) -> detect.Identity | None:
         ran = await hands.run(Command(path, ("-E", self._probe_source), environment=PROBE_ENVIRONMENT))
         identity = detect.read_probe(bytes(ran.stdout))
         if identity is not None and transparent:

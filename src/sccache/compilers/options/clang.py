@@ -1,6 +1,7 @@
 """clang's options that mean something to a cache, over gcc's table.  Data only; anything not here is hashed and passed on.
 
-Sources: clang 14's `--help-hidden`, `--autocomplete` and `-cc1 --help`, reference 5.6; options of later versions as publicly described, not run here.
+Sources: clang 14's `--help-hidden`, `--autocomplete` and `-cc1 --help`, reference 5.6; later versions' options as
+publicly described, not run here.
 A test runs the real compiler over every row that takes a word of its own.
 """
 

@@ -1,6 +1,7 @@
 """gcc's options that mean something to a cache.  Data only; anything not here is hashed and passed on.
 
-Sources: the GCC manual and gcc 12's `--help=…` and `--completion=`, reference 5.3; options of gcc 13 and later as publicly described, not run here.
+Sources: the GCC manual and gcc 12's `--help=…` and `--completion=`, reference 5.3; later versions' options as
+publicly described, not run here.
 A test runs the real compiler over every row and every option that `gcc --completion` knows, to see which take a word of their own.
 """
 
