@@ -6,6 +6,7 @@ Owns: what is measured and how it is told.  Must not know: how a cache is called
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -228,11 +229,16 @@ def _write_big_source(path: Path) -> None:
             f"struct T{number} {{ int a[{number + 1}]; std::string s; bool operator<(const T{number} &o) const {{ return a[0] < o.a[0]; }} }};\n"
             f"int f{number}() {{ std::map<T{number}, std::vector<T{number}>> m; return (int)m[T{number}()].size(); }}\n"
             if number < 60
-            else f"struct S{number} {{ long v[{number}]; int g{number}() {{ static char d[] = \"{'x' * 4000}{number}\"; return d[v[0] & 7]; }} }};\n"
+            else f"struct S{number} {{ long v[{number}]; int g{number}() {{ static char d[] = \"{_noise(number)}\"; return d[v[0] & 7]; }} }};\n"
             f"int h{number}() {{ S{number} s{{}}; return s.g{number}(); }}\n"
         )
     lines.append("extern const unsigned char table[] = {" + ",".join(str((n * 2654435761 >> 13) & 255) for n in range(1_000_000)) + "};\n")
     path.write_text("".join(lines))
+
+
+def _noise(number: int) -> str:
+    """Text that compresses about as well as debug information does."""
+    return hashlib.shake_128(str(number).encode()).hexdigest(1500) * 5
 
 
 def _fill(folder: Path, count: int) -> None:
