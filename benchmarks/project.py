@@ -65,10 +65,8 @@ class Bench:
         for path in self.objects(peer):
             path.unlink()
         started = time.perf_counter()
-        subprocess.run(
-            ["ninja", "-C", self.work / "build" / peer.name, f"-j{self.options.jobs}", *self.options.targets], env=peer.environment(), check=True,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        command = ["ninja", "-C", self.work / "build" / peer.name, f"-j{self.options.jobs}", *self.options.targets]
+        subprocess.run(command, env=peer.environment(), check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - started
 
     def cold(self) -> None:
@@ -108,7 +106,9 @@ class Bench:
         nothing = do_nothing(self.work / "nothing")
         folder = self.work / "hit"
         folder.mkdir(exist_ok=True)
-        headers = "".join(f"#include <{h}>\n" for h in ("vector", "string", "map", "memory", "algorithm", "functional", "iostream", "regex"))
+        headers = "".join(
+            f"#include <{h}>\n" for h in ("vector", "string", "map", "memory", "algorithm", "functional", "iostream", "regex")
+        )
         (folder / "a.cpp").write_text(headers + "int f(const std::string &s) { return (int)s.size(); }\n")
         command = ["g++", "-O1", "-MD", "-c", "a.cpp", "-o", "a.o"]
         runners = [nothing, *(p for p in self.peers if p.caches)]
@@ -184,7 +184,7 @@ class Bench:
             best_peer = min((v for p, v in row.items() if p in {"ccache", "ccache-new", "sccache", "zccache"}), default=None)
             print(f"{what} (median of {len(next(iter(self.times[what].values())))})")
             for peer, value in row.items():
-                ratio = f"   {value / best_peer:5.2f} × the fastest peer" if best_peer and peer.startswith("ours") else ""
+                ratio = f"   {value / best_peer:5.2f} x the fastest peer" if best_peer and peer.startswith("ours") else ""
                 print(f"  {peer:12} {value:10.3f}{ratio}")
         _print_derived(medians, self.facts)
         machine = {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()}
@@ -195,7 +195,7 @@ def _print_derived(medians: dict[str, dict[str, float]], facts: dict[str, object
     cold, hit, warm = (medians.get(name, {}) for name in ("cold build s", "one hit ms", "warm build s"))
     for name in ("ours", "ours-depend"):
         if "plain" in cold and name in cold:
-            print(f"cold {name}: {cold[name] / cold['plain']:.3f} × no cache")
+            print(f"cold {name}: {cold[name] / cold['plain']:.3f} x no cache")
     if "plain" in cold and "ours" in warm:
         print(f"warm ours: {cold['plain'] / warm['ours']:.1f} times as fast as no cache")
     for name, value in hit.items():
@@ -224,16 +224,27 @@ def _spawn(argv: Sequence[str], cwd: Path, env: dict[str, str], *, check: bool =
 def _write_big_source(path: Path) -> None:
     """A source whose debug object has about 50 MB: many instances of many templates."""
     lines = ["#include <map>\n#include <string>\n#include <vector>\n#include <functional>\n"]
-    for number in range(2400):
-        lines.append(
-            f"struct T{number} {{ int a[{number + 1}]; std::string s; bool operator<(const T{number} &o) const {{ return a[0] < o.a[0]; }} }};\n"
-            f"int f{number}() {{ std::map<T{number}, std::vector<T{number}>> m; return (int)m[T{number}()].size(); }}\n"
-            if number < 60
-            else f"struct S{number} {{ long v[{number}]; int g{number}() {{ static char d[] = \"{_noise(number)}\"; return d[v[0] & 7]; }} }};\n"
-            f"int h{number}() {{ S{number} s{{}}; return s.g{number}(); }}\n"
-        )
+    lines.extend(_heavy_type(number) if number < 60 else _big_type(number) for number in range(2400))
     lines.append("extern const unsigned char table[] = {" + ",".join(str((n * 2654435761 >> 13) & 255) for n in range(1_000_000)) + "};\n")
     path.write_text("".join(lines))
+
+
+def _heavy_type(number: int) -> str:
+    """One whose containers are instantiated."""
+    name = f"T{number}"
+    return (
+        f"struct {name} {{ int a[{number + 1}]; std::string s; bool operator<(const {name} &o) const {{ return a[0] < o.a[0]; }} }};\n"
+        f"int f{number}() {{ std::map<{name}, std::vector<{name}>> m; return (int)m[{name}()].size(); }}\n"
+    )
+
+
+def _big_type(number: int) -> str:
+    """One with much data."""
+    body = f'static char d[] = "{_noise(number)}"; return d[v[0] & 7];'
+    return (
+        f"struct S{number} {{ long v[{number}]; int g{number}() {{ {body} }} }};\n"
+        f"int h{number}() {{ S{number} s{{}}; return s.g{number}(); }}\n"
+    )
 
 
 def _noise(number: int) -> str:
