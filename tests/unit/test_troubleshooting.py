@@ -28,6 +28,9 @@ def _texts(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.IfExp):
         yield from _texts(node.body)
         yield from _texts(node.orelse)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _texts(value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
 
