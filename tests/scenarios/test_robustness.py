@@ -235,7 +235,7 @@ def test_garbage_on_the_socket(w: World) -> None:
     options = _project(w)
     w.run("gcc", *options)
     if w.daemon_pid():
-        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\x00\x00\x00\x05\x01abcd", b"\x7f\xff\xff\xff", b""):
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\x00\x00\x00\x05\x02abcd", b"\x7f\xff\xff\xff", b""):
             with socket.socket(socket.AF_UNIX) as peer:
                 peer.connect(w.env["SCCACHE_SERVER_UDS"])
                 peer.sendall(garbage)
