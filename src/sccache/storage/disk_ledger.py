@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
 
-from sccache.errors import StorageError
 
 LEDGER_NAME = ".sccache-sizes"
 MAGIC = b"sccsizes"
@@ -136,9 +135,9 @@ class Ledger:
 
     def _slot(self, slot: int) -> tuple[int, int]:
         data = os.pread(self._fd, _SLOT.size, _HEADER.size + slot * _SLOT.size)
-        if len(data) != _SLOT.size:
-            msg = "the size ledger was cut short"
-            raise StorageError(msg)
+        if len(data) != _SLOT.size:  # somebody cut the file short: begin anew, and count again
+            self._start(UNKNOWN)
+            return UNKNOWN, 0
         size, changes = _SLOT.unpack(data)
         return size, changes
 
