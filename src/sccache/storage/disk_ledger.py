@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
 
-
 LEDGER_NAME = ".sccache-sizes"
 MAGIC = b"sccsizes"
 # 1: first.
