@@ -5,7 +5,12 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test asserts a time: on a loaded machine an example may take seconds.
+hypothesis.settings.register_profile("loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("loaded")
 
 EXPECTED_SKIPS = Path(__file__).parent / "expected_skips.txt"
 _unexpected: list[str] = []

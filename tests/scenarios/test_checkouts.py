@@ -1,10 +1,14 @@
 """The same project in two checkouts: hits across them, and never the other's names or contents."""
 
+import os
 from pathlib import Path
 
 import pytest
-from arena import HIT, MISS, Arena, World, needs, scenario
+from arena import ANY, HIT, MISS, Arena, World, needs, scenario
 from arena.world import Step
+
+# Without the preprocessed text nobody knows whether a directory that the command line spells went into the result, say as the length of __FILE__.
+SHARED = ANY if os.environ.get("SCCACHE_TEST_MODE") == "depend" else HIT
 
 BOTH = ("gcc", "clang")
 
@@ -23,7 +27,7 @@ def _basedirs(w: World) -> dict[str, str]:
 def test_second_checkout_hits(w: World, cc: str) -> None:
     """Absolute paths below base directories: the second checkout hits, and its object is its own."""
     w.env.update(_basedirs(w))
-    for name, expect in (("one", MISS), ("two", HIT), ("one", HIT)):
+    for name, expect in (("one", MISS), ("two", SHARED), ("one", HIT)):
         folder = w.path(_checkout(w, name))
         w.run(cc, f"-I{folder}/inc", "-c", f"{folder}/src/a.c", "-o", f"{folder}/a.o", cwd=name, expect=expect)
 
@@ -50,7 +54,7 @@ def test_relative_I_header_differs(w: World, cc: str) -> None:
 def test_depfile_points_home(w: World, cc: str) -> None:
     """A hit in the second checkout: its depfile names no file of the first."""
     w.env.update(_basedirs(w))
-    for name, expect in (("one", MISS), ("two", HIT)):
+    for name, expect in (("one", MISS), ("two", SHARED)):
         folder = w.path(_checkout(w, name))
         w.run(cc, f"-I{folder}/inc", "-MD", "-MP", "-c", f"{folder}/src/a.c", "-o", f"{folder}/a.o", cwd=name, expect=expect)
 
@@ -78,7 +82,7 @@ def test_debug_information_with_prefix_map_hits(w: World, cc: str) -> None:
     """-g with -fdebug-prefix-map (or -ffile-prefix-map) of the checkout: equal objects, so a hit."""
     w.env.update(_basedirs(w))
     for option in ("-fdebug-prefix-map", "-ffile-prefix-map"):
-        for name, expect in (("one", MISS), ("two", HIT)):
+        for name, expect in (("one", MISS), ("two", SHARED)):
             folder = w.path(_checkout(w, name))
             w.run(cc, "-g", f"{option}={folder}=.", "-Iinc", "-c", "src/a.c", "-o", "a.o", cwd=name, expect=expect)
 
@@ -117,7 +121,7 @@ def test_coverage_points_home(w: World, cc: str) -> None:
 def test_build_directory_inside_the_checkout(w: World, cc: str) -> None:
     """As CMake does it: build directory as working directory, absolute names, -MD -MT -MF."""
     w.env.update(_basedirs(w))
-    for name, expect in (("one", MISS), ("two", HIT), ("one", HIT)):
+    for name, expect in (("one", MISS), ("two", SHARED), ("one", HIT)):
         folder = w.path(_checkout(w, name))
         w.mkdir(f"{name}/build/obj")
         w.run(
@@ -171,5 +175,5 @@ def test_basedirs_add_no_misses(arena: Arena, cc: str) -> None:
         return [w.run(cc, f"-I{base}/inc", "-O2", "-c", f"{base}/src/f{n}.c", "-o", f"f{n}.o", cwd=name, expect=expect) for n in range(4)]
 
     build("one", MISS)
-    build("two", HIT)
+    build("two", SHARED)
     assert not w.complaints

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from arena import ANY, HIT, MISS, RECOMPILE, UNCACHED, World, scenario
+from arena import ANY, BY_MANIFEST, HIT, MISS, RECOMPILE, UNCACHED, World, scenario
 
 BOTH = ("gcc", "clang")
 
@@ -177,3 +177,20 @@ def test_recache_and_no_cache_among_hits(w: World, cc: str) -> None:
     w.run(*command, expect=MISS, env={"SCCACHE_RECACHE": "1"})
     w.run(*command, expect=UNCACHED, env={"SCCACHE_NO_CACHE": "1"})
     w.run(*command, expect=HIT)
+
+
+@scenario(*BOTH)
+def test_system_headers_that_are_not_to_be_checked(w: World, cc: str) -> None:
+    """skip_system_headers: what is found by -isystem may change, what is found by -I may not."""
+    w.write("a.c", "#include <s.h>\n#include <u.h>\nint value = S + U;\n")
+    w.write("sys/s.h", "#define S 1\n")
+    w.write("user/u.h", "#define U 1\n")
+    w.write("conf.toml", "[cache.disk.preprocessor_cache_mode]\nskip_system_headers = true\n")
+    settings = {"SCCACHE_CONF": str(w.path("conf.toml"))}
+    command = (cc, "-isystem", "sys", "-Iuser", "-c", "a.c", "-o", "a.o")
+    w.run(*command, expect=MISS, env=settings)
+    w.write("sys/s.h", "#define S 1 /* no difference */\n")
+    w.run(*command, expect=BY_MANIFEST, env=settings)
+    w.run(*command, expect=BY_MANIFEST, env=settings)
+    w.write("user/u.h", "#define U 2\n")
+    w.run(*command, expect=MISS, env=settings)

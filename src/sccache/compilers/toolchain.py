@@ -127,7 +127,7 @@ def places_to_come(listing: str, parsed: ParsedArguments, compiler_path: str, pa
     middles = {"", "/"} | {f"/{'/'.join(inner[:count])}/" for count in range(1, len(inner) + 1)}
     names = {os.path.basename(path) for path in paths}
     names |= {f"{target[1]}-{name}" for name in names} if target else set()
-    prefixes = [*_values("-B", parsed.search_args), *(entry for entry in compiler_path.split(":") if entry)]
+    prefixes = [*values("-B", parsed.search_args), *(entry for entry in compiler_path.split(":") if entry)]
     found: dict[str, list[str]] = {}
     for candidate in dict.fromkeys(
         os.path.join(cwd, prefix.rstrip("/") + middle + name) for prefix in prefixes for middle in sorted(middles) for name in sorted(names)
@@ -137,7 +137,7 @@ def places_to_come(listing: str, parsed: ParsedArguments, compiler_path: str, pa
     return found
 
 
-def _values(option: str, words: Sequence[str]) -> list[str]:
+def values(option: str, words: Sequence[str]) -> list[str]:
     """Values of an option that is joined with its value or stands before it."""
     joined = [word[len(option) :] for word in words if word.startswith(option) and word != option]
     return joined + [after for word, after in pairwise(words) if word == option]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from sccache.compilers import depfiles
+from sccache.compilers import depfiles, toolchain
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import FileFacts
@@ -122,6 +122,22 @@ def _precompiled(path: str, suffixes: tuple[str, ...]) -> list[str]:
         else:
             found.append(candidate)
     return found
+
+
+def without_system_headers(job: Job, facts: Mapping[str, FileFacts]) -> dict[str, FileFacts]:
+    """The inputs that are not below a directory which the compiler searches of itself, or by -isystem and its kin."""
+    words = job.parsed.search_args
+    users = [*toolchain.values("-I", words), *toolchain.values("-iquote", words), *job.request.env.get("CPATH", "").split(":")]
+    named = {os.path.normpath(job.path(name)) for name in users}
+    searched = {os.path.normpath(job.path(name)) for name in (*job.toolchain.quote, *job.toolchain.bracket)}
+
+    def is_system(path: str) -> bool:
+        directory = os.path.dirname(os.path.normpath(path))
+        while directory not in searched and directory not in named and len(directory) > 1:
+            directory = os.path.dirname(directory)
+        return directory in searched and directory not in named
+
+    return {path: found for path, found in facts.items() if path == job.source or not is_system(path)}
 
 
 def surroundings(job: Job, inputs: Inputs, memories: Memories, started_ns: int) -> LookedFor | None:

@@ -35,7 +35,8 @@ def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | 
     around = inputs_stage.surroundings(job, found, bench.memories, start_ns)
     if around is None:
         return None
-    inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in found.facts.items()]
+    checked = inputs_stage.without_system_headers(job, found.facts) if job.preprocessor.skip_system_headers else found.facts
+    inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in checked.items()]
     for path in around.present:
         facts = bench.files.facts(path)
         if facts is None:
