@@ -7,7 +7,7 @@ import pytest
 from arena import ANY, HIT, MISS, Arena, World, needs, scenario
 from arena.world import Step
 
-# Without the preprocessed text nobody knows whether a directory that the command line spells went into the result, say as the length of __FILE__.
+# Depend mode has no text that tells whether a directory on the command line went into the result, say as the length of __FILE__.
 SHARED = ANY if os.environ.get("SCCACHE_TEST_MODE") == "depend" else HIT
 
 BOTH = ("gcc", "clang")
