@@ -36,11 +36,10 @@ TITLES = {
     "": "General", "cache.disk": "Local disk cache", "cache.disk.preprocessor_cache_mode": "Direct mode", "cache.s3": "S3",
     "cache.redis": "Redis", "cache.memcached": "Memcached", "cache.gcs": "Google Cloud Storage", "cache.gha": "GitHub Actions",
     "cache.azure": "Azure Blob Storage", "cache.webdav": "WebDAV", "cache.oss": "Alibaba OSS", "cache.cos": "Tencent COS",
-    "cache.multilevel": "Several levels", "dist": "Distributed compilation",
+    "cache.remote": "All remote storage", "cache.multilevel": "Several levels", "dist": "Distributed compilation",
 }  # fmt: skip
 SECONDS_BY = {"seconds": 1, "milliseconds": 1000}
 VARIABLES_ONLY = "Variables only"
-NOT_YET = "Remote storage is read from the file and the environment and checked, but this version caches on local disk only."
 
 
 def render() -> str:
@@ -59,8 +58,6 @@ def _group(title: str, settings: Iterable[Setting]) -> str:
     lines = ["", f"## {title}", ""]
     if table:
         lines += [f"In the file: `[{table}]`.", ""]
-    if table == "cache.s3":
-        lines += [NOT_YET, ""]
     lines += ["| field | variable | value | default | heeded |", "|---|---|---|---|---|"]
     lines += [_row(setting) for setting in rows]
     lines.append("")

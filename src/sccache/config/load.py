@@ -15,7 +15,7 @@ from msgspec import Struct
 from sccache.config.locations import cached_config_file, config_file, default_cache_dir, expand
 from sccache.config.schema import SETTINGS, Config, DiskConfig, PreprocessorConfig, RemoteConfig
 from sccache.config.setting import Setting
-from sccache.config.storage_rows import BACKENDS
+from sccache.config.storage_rows import AMBIENT, BACKENDS
 from sccache.errors import ConfigError
 
 __all__ = ["BY_ENV", "BY_NAME", "ENV_PREFIX", "Config", "DiskConfig", "PreprocessorConfig", "RemoteConfig", "environment", "load"]
@@ -94,7 +94,7 @@ def load(env: Mapping[str, str], base_dir: str | None = None, *, strict: bool = 
     disk = nested["disk"]
     disk["dir"] = disk["dir"] or default_cache_dir(env)
     nested["disk_is_configured"] = any(key.startswith("cache.disk.") for key in found.values) or "cache.disk" in found.tables
-    nested["remotes"] = tuple(_remotes(found))
+    nested["remotes"] = tuple(_remotes(found, env))
     nested["conf"] = conf
     nested["cached_conf"] = nested["cached_conf"] or cached_config_file(env)
     nested["warnings"] = tuple(found.warnings)
@@ -205,7 +205,7 @@ def _nested(found: _Found) -> dict[str, Any]:
     return nested
 
 
-def _remotes(found: _Found) -> Iterator[RemoteConfig]:
+def _remotes(found: _Found, env: Mapping[str, str]) -> Iterator[RemoteConfig]:
     for backend in BACKENDS:
         table = f"cache.{backend}"
         if table not in found.tables:
@@ -217,4 +217,6 @@ def _remotes(found: _Found) -> Iterator[RemoteConfig]:
             if setting.required and setting.name not in found.values:
                 raise ConfigError(f"Failed to load config file: {table} is configured, but {setting.name} is missing")
             settings[setting.name.rpartition(".")[2]] = found.values.get(setting.name, setting.default)
-        yield RemoteConfig(backend, settings)
+        prefixes = AMBIENT.get(backend, ())
+        ambient = {name: env[name] for name in sorted(env) if prefixes and name.startswith(prefixes)}
+        yield RemoteConfig(backend, settings, ambient)

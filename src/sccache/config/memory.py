@@ -15,11 +15,13 @@ from msgspec import Struct
 from sccache.config.load import ENV_PREFIX, load
 from sccache.config.locations import config_file
 from sccache.config.schema import Config
+from sccache.config.storage_rows import AMBIENT
 from sccache.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-PREFIX_BYTES = ENV_PREFIX.encode()
+HEEDED = (ENV_PREFIX.encode(), *(prefix.encode() for prefixes in AMBIENT.values() for prefix in prefixes))
+"""Beginnings of the names of all variables that settings are made of."""
 NOT_SETTINGS = (b"SCCACHE_LOG", b"SCCACHE_ERROR_LOG", b"SCCACHE_START", b"SCCACHE_NO_DAEMON", b"SCCACHE_SERVER_")
 """Variables of the daemon itself; that a compile has others changes nothing."""
 MAX_REMEMBERED = 64  # different settings; a script that makes up a cache buster per compile must not fill memory
@@ -36,7 +38,7 @@ class _Remembered(Struct, frozen=True):
 
 def fingerprint(env_blob: bytes) -> bytes:
     """The settings in an environment of NUL-terminated K=V: equal settings give equal bytes."""
-    found = [entry for entry in env_blob.split(b"\0") if entry.startswith(PREFIX_BYTES) and not entry.startswith(NOT_SETTINGS)]
+    found = [entry for entry in env_blob.split(b"\0") if entry.startswith(HEEDED) and not entry.startswith(NOT_SETTINGS)]
     if len(found) > 1:
         found.sort()
     return b"\0".join(found)

@@ -38,10 +38,19 @@ class RemoteConfig(Struct, frozen=True):
 
     name: str
     settings: dict[str, Any]
+    ambient: dict[str, str] = {}
+    """Variables of others that this storage heeds (credentials, regions), as the compile's environment has them."""
 
     def __repr__(self) -> str:
         """Without the settings, which hold passwords."""
         return f"RemoteConfig({self.name!r})"
+
+
+class RemoteLimits(Struct, frozen=True):
+    """How long and how much, for every remote storage."""
+
+    timeout_s: float = 10.0
+    max_entry_bytes: int = 512 << 20
 
 
 class MultilevelConfig(Struct, frozen=True):
@@ -70,6 +79,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Something about the disk cache was set; a chain may name `disk` only then."""
     remotes: tuple[RemoteConfig, ...] = ()
     """Configured remote storages; without a chain the first one counts."""
+    limits: RemoteLimits = RemoteLimits()
     multilevel: MultilevelConfig = MultilevelConfig()
     dist: DistConfig = DistConfig()
     basedirs: tuple[str, ...] = ()

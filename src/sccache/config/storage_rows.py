@@ -122,6 +122,22 @@ COS = (
     _row("cos.endpoint", "SCCACHE_COS_ENDPOINT", parse.TEXT, None, "The service's address."),
     *_common("cos"),
 )  # fmt: skip
+LIMITS = (
+    Setting("cache.remote.timeout", "SCCACHE_REMOTE_TIMEOUT", parse.SECONDS, 10.0,
+            "Seconds that a remote storage may take to answer one request; then the compile goes on without it.",
+            field="limits.timeout_s"),
+    Setting("cache.remote.max_entry_size", "SCCACHE_REMOTE_MAX_ENTRY_SIZE", parse.SIZE, 512 << 20,
+            "Larger results are not sent to remote storage.", field="limits.max_entry_bytes"),
+)  # fmt: skip
+AMBIENT = {
+    "s3": ("AWS_",),
+    "gcs": ("GOOGLE_", "GCE_METADATA_", "STORAGE_EMULATOR_HOST"),
+    "gha": ("ACTIONS_", "GITHUB_SERVER_URL"),
+    "azure": ("AZURE_", "AZBLOB_"),
+    "oss": ("ALIBABA_CLOUD_",),
+    "cos": ("TENCENTCLOUD_", "TKE_"),
+}
+"""Variables that a storage's own tools know, by the beginning of their names: credentials, regions, services of a runner."""
 MULTILEVEL = (
     Setting("cache.multilevel.chain", "SCCACHE_MULTILEVEL_CHAIN", parse.CHAIN, (),
             "Storages from fast to slow, such as `disk,redis,s3`.", field="multilevel.chain"),
@@ -142,4 +158,4 @@ DIST = (
             Scope.DAEMON, "dist.rewrite_includes_only"),
 )  # fmt: skip
 
-STORAGE_ROWS = (*S3, *REDIS, *MEMCACHED, *GCS, *GHA, *AZURE, *WEBDAV, *OSS, *COS, *MULTILEVEL, *DIST)
+STORAGE_ROWS = (*S3, *REDIS, *MEMCACHED, *GCS, *GHA, *AZURE, *WEBDAV, *OSS, *COS, *LIMITS, *MULTILEVEL, *DIST)
