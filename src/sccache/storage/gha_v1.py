@@ -1,0 +1,99 @@
+"""GitHub's cache service, version 1: REST.  GitHub Enterprise Server and runners of others still have it.
+
+Owns: the requests of that service.  Must not know: what entries are called, which service is used.
+Source: https://github.com/actions/toolkit/blob/main/packages/cache/src/internal/cacheHttpClient.ts.
+
+    GET   cache?keys=<key>,<beginning>…&version=<version>  -> 200 {cacheKey, archiveLocation}     204 nothing
+    POST  caches {key, version, cacheSize}                 -> 201 {cacheId}                       409 exists
+    PATCH caches/<id>, Content-Range: bytes <a>-<b>/*      -> 204
+    POST  caches/<id> {size}                               -> 204
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from sccache.errors import StorageError, Trouble
+from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, download
+from sccache.storage.http import Answer, HttpClient
+
+API = "_apis/artifactcache/"
+ACCEPT = "application/json;api-version=6.0-preview.1"
+CHUNK_BYTES = 32 << 20
+"""As GitHub's client: servers refuse much larger requests."""
+
+
+class ServiceV1:
+    """See gha.Service."""
+
+    def __init__(self, http: HttpClient, url: str, token: str, version: str) -> None:
+        # The path of the address is a secret of the repository; messages name the request instead.
+        self._url = f"{url.rstrip('/')}/{API}"
+        self._http = http
+        self._authorization = f"Bearer {token}"
+        self._version = version
+
+    async def find(self, key: str, prefix: str) -> str | None:
+        """GET cache; the first key is the exact one, those after it are beginnings."""
+        keys = f"{key},{prefix}" if prefix else key
+        answer = await self._ask("GET", f"cache?keys={quote(keys, safe='')}&version={quote(self._version, safe='')}", "cache look-up")
+        if answer.status in {204, 404}:
+            return None
+        content = _content(answer)
+        # GitHub also takes the key as the beginning of a key; a longer one is another object.
+        matched = str(content.get("cacheKey") or "")
+        if matched and matched != key and not (prefix and matched.startswith(prefix)):
+            return None
+        location = content.get("archiveLocation")
+        return location if isinstance(location, str) and location else None
+
+    async def save(self, key: str, blob: bytes) -> None:
+        """POST, PATCH for each 32 MiB, POST."""
+        request = {"key": key, "version": self._version, "cacheSize": len(blob)}
+        answer = await self._post("caches", request, "cache reservation")
+        if answer.status == 409:
+            return
+        number = _content(answer, is_write=True).get("cacheId")
+        if not isinstance(number, int):
+            raise StorageError(f"{answer.request}: the answer has no number of an entry", Trouble.ERROR)
+        for start in range(0, len(blob), CHUNK_BYTES):
+            await self._upload(number, start, blob if len(blob) <= CHUNK_BYTES else blob[start : start + CHUNK_BYTES])
+        answer = await self._post(f"caches/{number}", {"size": len(blob)}, "cache commit")
+        if not answer.is_success:
+            raise answer.failure(is_write=True)
+
+    async def download(self, url: str) -> bytes | None:
+        """GET of the signed address; the token is not sent there."""
+        return await download(self._http, url)
+
+    async def _upload(self, number: int, start: int, chunk: bytes) -> None:
+        headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes {start}-{start + len(chunk) - 1}/*"}
+        answer = await self._ask("PATCH", f"caches/{number}", "upload", chunk, headers)
+        if not answer.is_success:
+            raise answer.failure(is_write=True)
+
+    async def _post(self, path: str, content: dict[str, Any], name: str) -> Answer:
+        return await self._ask("POST", path, name, msgspec.json.encode(content), {"Content-Type": "application/json"})
+
+    async def _ask(self, method: str, path: str, name: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        return await self._http.request(
+            method,
+            self._url + path,
+            body=body,
+            headers={"Accept": ACCEPT, **(headers or {})},
+            authorization=self._authorization,
+            max_bytes=MAX_ANSWER_BYTES,
+            name=name,
+            is_repeatable=True,
+        )
+
+
+def _content(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
+    """The JSON object that a success holds; the StorageError that a failure means."""
+    if not answer.is_success:
+        raise answer.failure(is_write=is_write)
+    try:
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+    except msgspec.DecodeError as e:
+        raise StorageError(f"{answer.request}: the answer is not JSON", Trouble.ERROR) from e
