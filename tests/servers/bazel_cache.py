@@ -26,7 +26,7 @@ class Cache:
     async def answer(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != self._credentials:
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="cache"'})
-        if request.method not in {"GET", "HEAD", "PUT"}:
+        if request.method not in {"GET", "PUT"}:
             return web.Response(status=405)
         match = NAME.fullmatch(request.rel_url.raw_path)
         if match is None or request.query_string:
@@ -34,8 +34,6 @@ class Cache:
         if request.method != "PUT":
             found = self._objects.get(request.path)
             return web.Response(status=404) if found is None else web.Response(body=found)
-        if request.content_length is None:
-            return web.Response(status=411)
         body = await request.read()
         if match[2] == "cas" and hashlib.sha256(body).hexdigest() != match[3]:
             return web.Response(status=400, text="Hash mismatch")

@@ -135,7 +135,7 @@ def _nginx(folder: Path, auth: str, credentials: Mapping[str, str], path: str = 
 
 @contextlib.contextmanager
 def apache_basic(_folder: Path) -> Iterator[WebdavPlace]:
-    """User name and password; folders must be made.  Its folder is its own: Apache does not run as root, and pytest's is closed to others."""
+    """User name and password; folders must be made.  Apache does not run as root, and pytest's folders are closed to others."""
     program = shutil.which("apache2", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "apache2 is not installed; scripts/setup installs it"
     port = free_port()

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from sccache.errors import StorageError, Trouble
-from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, download
+from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, MAX_UNFINISHED, decode, download
 from sccache.storage.http import Answer, HttpClient
 
 API = "_apis/artifactcache/"
@@ -33,6 +33,8 @@ class ServiceV1:
         self._http = http
         self._authorization = f"Bearer {token}"
         self._version = version
+        self._unfinished: dict[str, int] = {}
+        """Numbers of entries whose upload failed: they are reserved, so only this process can still fill them."""
 
     async def find(self, key: str, prefix: str) -> str | None:
         """GET cache; the first key is the exact one, those after it are beginnings."""
@@ -40,7 +42,7 @@ class ServiceV1:
         answer = await self._ask("GET", f"cache?keys={quote(keys, safe='')}&version={quote(self._version, safe='')}", "cache look-up")
         if answer.status in {204, 404}:
             return None
-        content = _content(answer)
+        content = decode(answer)
         # GitHub also takes the key as the beginning of a key; a longer one is another object.
         matched = str(content.get("cacheKey") or "")
         if matched and matched != key and not (prefix and matched.startswith(prefix)):
@@ -50,22 +52,38 @@ class ServiceV1:
 
     async def save(self, key: str, blob: bytes) -> None:
         """POST, PATCH for each 32 MiB, POST."""
-        request = {"key": key, "version": self._version, "cacheSize": len(blob)}
-        answer = await self._post("caches", request, "cache reservation")
-        if answer.status == 409:
+        number = self._unfinished.pop(key, None)
+        if number is None:
+            number = await self._reserve(key, len(blob))
+        if number is None:
             return
-        number = _content(answer, is_write=True).get("cacheId")
+        try:
+            await self._fill(number, blob)
+        except BaseException:
+            if len(self._unfinished) < MAX_UNFINISHED:
+                self._unfinished[key] = number
+            raise
+
+    async def download(self, url: str) -> bytes | None:
+        """GET of the signed address; the token is not sent there."""
+        return await download(self._http, url)
+
+    async def _reserve(self, key: str, size_bytes: int) -> int | None:
+        """The number of the new entry; None if there is one, or another job is at it."""
+        answer = await self._post("caches", {"key": key, "version": self._version, "cacheSize": size_bytes}, "cache reservation")
+        if answer.status == 409:
+            return None
+        number = decode(answer, is_write=True).get("cacheId")
         if not isinstance(number, int):
             raise StorageError(f"{answer.request}: the answer has no number of an entry", Trouble.ERROR)
+        return number
+
+    async def _fill(self, number: int, blob: bytes) -> None:
         for start in range(0, len(blob), CHUNK_BYTES):
             await self._upload(number, start, blob if len(blob) <= CHUNK_BYTES else blob[start : start + CHUNK_BYTES])
         answer = await self._post(f"caches/{number}", {"size": len(blob)}, "cache commit")
         if not answer.is_success:
             raise answer.failure(is_write=True)
-
-    async def download(self, url: str) -> bytes | None:
-        """GET of the signed address; the token is not sent there."""
-        return await download(self._http, url)
 
     async def _upload(self, number: int, start: int, chunk: bytes) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes {start}-{start + len(chunk) - 1}/*"}
@@ -87,13 +105,3 @@ class ServiceV1:
             name=name,
             is_repeatable=True,
         )
-
-
-def _content(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
-    """The JSON object that a success holds; the StorageError that a failure means."""
-    if not answer.is_success:
-        raise answer.failure(is_write=is_write)
-    try:
-        return msgspec.json.decode(answer.body, type=dict[str, Any])
-    except msgspec.DecodeError as e:
-        raise StorageError(f"{answer.request}: the answer is not JSON", Trouble.ERROR) from e

@@ -25,6 +25,7 @@ MAX_ANSWER_BYTES = 1 << 20
 BLOB_VERSION = "2020-10-02"
 """Version of the blob service's interface; since 2019-12-12 one PUT takes up to 5000 MiB."""
 MAX_NOTE_LENGTH = 200
+MAX_UNFINISHED = 256
 
 
 class ServiceV2:
@@ -37,6 +38,8 @@ class ServiceV2:
         self._http = http
         self._authorization = f"Bearer {token}"
         self._version = version
+        self._unfinished: dict[str, str] = {}
+        """Addresses of uploads that failed: the entry is reserved, so only they can still fill it."""
 
     async def find(self, key: str, prefix: str) -> str | None:
         """GetCacheEntryDownloadURL."""
@@ -44,7 +47,7 @@ class ServiceV2:
         answer = await self._call("GetCacheEntryDownloadURL", request)
         if answer.status == 404:
             return None
-        content = _content(answer)
+        content = decode(answer)
         if not content.get("ok"):
             return None
         # The service also takes the key as the beginning of a key; a longer one is another object.
@@ -55,27 +58,48 @@ class ServiceV2:
 
     async def save(self, key: str, blob: bytes) -> None:
         """CreateCacheEntry, PUT, FinalizeCacheEntryUpload."""
-        answer = await self._call("CreateCacheEntry", {"key": key, "version": self._version})
-        if answer.status == 409:
+        url = self._unfinished.pop(key, "") or await self._reserve(key)
+        if not url:
             return
-        content = _content(answer, is_write=True)
-        url = _text(content, "signed_upload_url", "signedUploadUrl")
-        if not content.get("ok") or not url:
-            _refuse(answer, content)
-            return
-        headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": BLOB_VERSION, "Content-Type": "application/octet-stream"}
-        uploaded = await self._http.request("PUT", url, body=blob, headers=headers, name="upload")
-        if not uploaded.is_success:
-            raise _signed(uploaded.failure(is_write=True))
-        request = {"key": key, "version": self._version, "size_bytes": str(len(blob))}  # int64 is a string in JSON
-        finalized = await self._call("FinalizeCacheEntryUpload", request)
-        content = _content(finalized, is_write=True)
-        if not content.get("ok"):
-            raise StorageError(f"{finalized.request}: the upload was not accepted{_note(content)}", Trouble.ERROR)
+        try:
+            await self._upload(url, blob)
+            await self._finalize(key, len(blob))
+        except BaseException:
+            if len(self._unfinished) < MAX_UNFINISHED:
+                self._unfinished[key] = url
+            raise
 
     async def download(self, url: str) -> bytes | None:
         """GET of the signed address; the token is not sent there."""
         return await download(self._http, url)
+
+    async def _reserve(self, key: str) -> str:
+        """Where to upload the entry; "" if there is one, or another job is at it."""
+        answer = await self._call("CreateCacheEntry", {"key": key, "version": self._version})
+        if answer.status == 409:
+            return ""
+        content = decode(answer, is_write=True)
+        url = _text(content, "signed_upload_url", "signedUploadUrl")
+        if content.get("ok") and url:
+            return url
+        note = _note(content)
+        if not note or "exist" in note.lower():
+            return ""  # as GitHub's client understands it
+        is_denied = any(word in note.lower() for word in ("denied", "read-only", "read only"))
+        raise StorageError(f"{answer.request}: refused{note}", Trouble.READ_ONLY if is_denied else Trouble.ERROR)
+
+    async def _upload(self, url: str, blob: bytes) -> None:
+        headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": BLOB_VERSION, "Content-Type": "application/octet-stream"}
+        answer = await self._http.request("PUT", url, body=blob, headers=headers, name="upload")
+        if not answer.is_success:
+            raise _signed(answer.failure(is_write=True))
+
+    async def _finalize(self, key: str, size_bytes: int) -> None:
+        request = {"key": key, "version": self._version, "size_bytes": str(size_bytes)}  # int64 is a string in JSON
+        answer = await self._call("FinalizeCacheEntryUpload", request)
+        content = decode(answer, is_write=True)
+        if not content.get("ok"):
+            raise StorageError(f"{answer.request}: the upload was not accepted{_note(content)}", Trouble.ERROR)
 
     async def _call(self, method: str, request: dict[str, Any]) -> Answer:
         return await self._http.request(
@@ -107,7 +131,7 @@ def _signed(error: StorageError) -> StorageError:
     return StorageError(f"{error}; the signed address was refused", Trouble.ERROR)
 
 
-def _content(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
+def decode(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
     """The JSON object that a success holds; the StorageError that a failure means."""
     try:
         content = msgspec.json.decode(answer.body, type=dict[str, Any])
@@ -118,15 +142,6 @@ def _content(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
     if not answer.is_success:
         raise answer.failure(is_write=is_write, note=_note(content).removeprefix(": "))
     return content
-
-
-def _refuse(answer: Answer, content: dict[str, Any]) -> None:
-    """CreateCacheEntry said no: without a reason it is as for 409, another job has made the entry or is at it."""
-    note = _note(content)
-    if not note or "exist" in note.lower():
-        return
-    is_denied = "denied" in note.lower() or "read-only" in note.lower() or "read only" in note.lower()
-    raise StorageError(f"{answer.request}: refused{note}", Trouble.READ_ONLY if is_denied else Trouble.ERROR)
 
 
 def _text(content: dict[str, Any], *names: str) -> str:

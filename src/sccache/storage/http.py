@@ -89,13 +89,20 @@ class Answer(Struct, frozen=True):
         return StorageError(f"{message}; {note}" if note else message, trouble, retry_after_s=retry_after_s)
 
 
+class _Proxy(Struct, frozen=True):
+    """The way to a host; without `url` it is direct."""
+
+    url: str = ""
+    headers: dict[str, str] = {}
+
+
 class HttpClient:
     """One pool of connections.  Made without I/O; the first request imports aiohttp, in a thread (it takes 0.2 s)."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
-        self._proxies: dict[tuple[str, str], dict[str, Any]] = {}
+        self._proxies: dict[tuple[str, str], _Proxy] = {}
 
     async def request(  # noqa: PLR0913 -- what a request has
         self,
@@ -169,12 +176,12 @@ class HttpClient:
         import yarl
 
         address = yarl.URL(url, encoded=True)
-        proxy = self._proxy(aiohttp, urlsplit(url))
+        route = self._route(urlsplit(url), headers)
         while True:
             try:
                 # BytesIO shares the memory of the bytes that it is given.
                 data = io.BytesIO(body) if body is not None and len(body) > WHOLE_BODY_BYTES else body
-                async with session.request(method, address, data=data, headers=headers, allow_redirects=False, **proxy) as response:
+                async with session.request(method, address, data=data, allow_redirects=False, **route) as response:
                     # Failures are short; an empty answer to PUT may say that it has any length.
                     content = await _whole(response, request, max_bytes if response.ok else MAX_NOTE_BYTES)
                     return Answer(response.status, response.headers, content, request)
@@ -185,15 +192,20 @@ class HttpClient:
             except (aiohttp.ClientError, OSError, ValueError) as e:
                 raise _trouble(aiohttp, e, request) from e
 
-    def _proxy(self, library: Any, parts: SplitResult) -> dict[str, Any]:
-        """Arguments for the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the daemon say.
+    def _route(self, parts: SplitResult, headers: Mapping[str, str]) -> dict[str, Any]:
+        """What aiohttp is told of the way: headers, and the proxy.
 
-        Not aiohttp's own `trust_env`: that also sends what ~/.netrc has for the host.
+        Not by its own `trust_env`: that also sends what ~/.netrc has for the host.
         """
-        known = self._proxies.get((parts.scheme, parts.netloc))
-        if known is None:
-            known = self._proxies[parts.scheme, parts.netloc] = _proxy_arguments(library, parts)
-        return known
+        key = parts.scheme, parts.netloc
+        proxy = self._proxies.get(key)
+        if proxy is None:
+            proxy = self._proxies[key] = _proxy(parts)
+        if not proxy.url:
+            return {"headers": headers}
+        if parts.scheme == "http":  # the proxy reads the request itself
+            return {"headers": {**headers, **proxy.headers}, "proxy": proxy.url}
+        return {"headers": headers, "proxy": proxy.url, "proxy_headers": proxy.headers}
 
 
 def encode_basic(username: str, password: str) -> str:
@@ -234,7 +246,7 @@ async def _whole(response: "aiohttp.ClientResponse", request: str, max_bytes: in
     length = response.content_length
     is_wanted = response.ok and response.method in {"GET", "POST"} and response.status != 204
     if is_wanted:
-        _check_head(response, request, length)
+        _check_head(response, request, max_bytes)
     buffer = io.BytesIO()
     async for piece in response.content.iter_any():
         buffer.write(piece)
@@ -247,8 +259,11 @@ async def _whole(response: "aiohttp.ClientResponse", request: str, max_bytes: in
     return buffer.getvalue()
 
 
-def _check_head(response: "aiohttp.ClientResponse", request: str, length: int | None) -> None:
-    """Whether the end of the body can be told from a lost connection, and its bytes are those of the object."""
+def _check_head(response: "aiohttp.ClientResponse", request: str, max_bytes: int) -> None:
+    """Whether the end of the body can be told from a lost connection, its bytes are those of the object, and it is not too long."""
+    length = response.content_length
+    if length is not None and length > max_bytes:
+        raise StorageError(f"{request}: the answer has {length} bytes, more than the {max_bytes} that are accepted", Trouble.TOO_LARGE)
     if length is None and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
         raise StorageError(f"{request}: the answer has no length, so it may be incomplete", Trouble.ERROR)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -272,20 +287,21 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _proxy_arguments(library: Any, parts: SplitResult) -> dict[str, Any]:
+def _proxy(parts: SplitResult) -> _Proxy:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the daemon say for an address."""
     proxies = getproxies_environment()
     text = proxies.get(parts.scheme) or proxies.get("all") or ""
     host = parts.netloc.rpartition("@")[2]
     # Standard library, but typeshed does not know it.
     if not text or urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        return {}
+        return _Proxy()
     proxy = urlsplit(text if "://" in text else f"http://{text}")
     if proxy.scheme not in {"http", "https"}:
         raise StorageError(f"a proxy of the kind {proxy.scheme} is set in the environment; only http is supported", Trouble.UNREACHABLE)
-    arguments: dict[str, Any] = {"proxy": f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"}
+    headers = {}
     if proxy.username:
-        arguments["proxy_auth"] = library.BasicAuth(unquote(proxy.username), unquote(proxy.password or ""))
-    return arguments
+        headers["Proxy-Authorization"] = encode_basic(unquote(proxy.username), unquote(proxy.password or ""))
+    return _Proxy(f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", headers)
 
 
 def _phrase(status: int) -> str:
