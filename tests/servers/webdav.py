@@ -29,7 +29,7 @@ http {{
     proxy_temp_path other; fastcgi_temp_path other; uwsgi_temp_path other; scgi_temp_path other;
     server {{
         listen 127.0.0.1:{port}; root data;
-        location / {{ dav_methods PUT DELETE MKCOL; create_full_put_path {makes_folders}; {auth} }}
+        location / {{ {dav} {auth} }}
     }}
 }}
 """
@@ -109,26 +109,31 @@ def nginx_basic(folder: Path) -> Iterator[WebdavPlace]:
 def nginx_bearer(folder: Path) -> Iterator[WebdavPlace]:
     """A token; folders must be made."""
     auth = f'if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}'
-    with _nginx(folder, auth, BEARER, makes_folders=False) as place:
+    with _nginx(folder, auth, BEARER, dav=DAV.format("off")) as place:
         yield place
 
 
 @contextlib.contextmanager
 def nginx_read_only(folder: Path) -> Iterator[WebdavPlace]:
     """A plain web server: PUT is answered with 405."""
-    with _nginx(folder, "limit_except GET { deny all; }", {}) as place:
+    with _nginx(folder, "", {}, dav="") as place:
         yield place
 
 
+DAV = "dav_methods PUT DELETE MKCOL; create_full_put_path {};"
+
+
 @contextlib.contextmanager
-def _nginx(folder: Path, auth: str, credentials: Mapping[str, str], path: str = "", *, makes_folders: bool = True) -> Iterator[WebdavPlace]:
+def _nginx(
+    folder: Path, auth: str, credentials: Mapping[str, str], path: str = "", *, dav: str = DAV.format("on")
+) -> Iterator[WebdavPlace]:
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "nginx is not installed; scripts/setup installs it"
     port = free_port()
     (folder / "data").mkdir(parents=True)
     _write_users(folder)
     user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(NGINX.format(port=port, auth=auth, user=user, makes_folders="on" if makes_folders else "off"))
+    (folder / "nginx.conf").write_text(NGINX.format(port=port, auth=auth, user=user, dav=dav))
     argv = [program, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "stderr"]
     yield from _running(ServerProcess(argv, folder, lambda: listens(port)), port, path, credentials, folder)
 

@@ -32,6 +32,8 @@ from sccache.storage.http import HttpClient
 ROOT = "sccache/"
 DIGEST_LENGTH = 16
 """64 bits tell the few states of one manifest apart."""
+MAX_UNFINISHED = 256
+"""Most reservations that are remembered after their upload failed."""
 CONTAINERS = "in a container, pass ACTIONS_RUNTIME_TOKEN, ACTIONS_RESULTS_URL, ACTIONS_CACHE_URL and ACTIONS_CACHE_SERVICE_V2 on"
 NO_URL = f"cache url for ghac not found, maybe not in github action environment? ACTIONS_RESULTS_URL is not set; {CONTAINERS}"
 NO_TOKEN = f"ACTIONS_RUNTIME_TOKEN is not set: only actions see it, not `run` steps, unless it is exported; {CONTAINERS}"
@@ -47,8 +49,11 @@ class Service(Protocol):
         If `prefix` is given, the newest entry whose key begins with it will do.
         """
 
-    async def save(self, key: str, blob: bytes) -> None:
-        """Make the entry; if there is one, leave it."""
+    async def reserve(self, key: str, size_bytes: int) -> str:
+        """Begin an entry: what `fill` needs to know of it; "" if there is one, or another job is at it."""
+
+    async def fill(self, key: str, reservation: str, blob: bytes) -> None:
+        """Give a reserved entry its content; from then on it is found."""
 
     async def download(self, url: str) -> bytes | None:
         """The content; None if it is gone."""
@@ -68,6 +73,7 @@ class GhaBackend:
         self._http = HttpClient()
         self._service: Service | None = None
         self._trouble: StorageError | None = None
+        self._unfinished: dict[str, str] = {}
         is_v2, url = choose_service(ambient)
         token = ambient.get("ACTIONS_RUNTIME_TOKEN", "")
         if urlsplit(url).scheme not in {"http", "https"}:
@@ -96,7 +102,7 @@ class GhaBackend:
         if _is_mutable(name):
             key = f"{key}-{hashlib.sha256(blob).hexdigest()[:DIGEST_LENGTH]}"
         try:
-            await service.save(key, blob)
+            await self._save(service, key, blob)
         except StorageError as e:
             raise _explained(e) from e
 
@@ -107,6 +113,21 @@ class GhaBackend:
     def location(self) -> str:
         """With the version as its name, as sccache has it."""
         return f"ghac, name: {self._version}, prefix: /{ROOT}"
+
+    async def _save(self, service: Service, key: str, blob: bytes) -> None:
+        """Reserve and fill; a reservation that could not be filled is kept, since the service gives no second one."""
+        kept = self._unfinished.pop(key, "")
+        reservation = kept or await service.reserve(key, len(blob))
+        if not reservation:
+            return
+        try:
+            await service.fill(key, reservation, blob)
+        except BaseException as e:
+            if kept and isinstance(e, StorageError) and await service.find(key, "") is not None:
+                return  # the try before has filled it, and only the answer was lost
+            if len(self._unfinished) < MAX_UNFINISHED:
+                self._unfinished[key] = reservation
+            raise
 
     def _ready(self) -> Service:
         if self._service is None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from sccache.errors import StorageError, Trouble
-from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, MAX_UNFINISHED, decode, download
+from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, decode, download
 from sccache.storage.http import Answer, HttpClient
 
 API = "_apis/artifactcache/"
@@ -33,8 +33,6 @@ class ServiceV1:
         self._http = http
         self._authorization = f"Bearer {token}"
         self._version = version
-        self._unfinished: dict[str, int] = {}
-        """Numbers of entries whose upload failed: they are reserved, so only this process can still fill them."""
 
     async def find(self, key: str, prefix: str) -> str | None:
         """GET cache; the first key is the exact one, those after it are beginnings."""
@@ -50,42 +48,29 @@ class ServiceV1:
         location = content.get("archiveLocation")
         return location if isinstance(location, str) and location else None
 
-    async def save(self, key: str, blob: bytes) -> None:
-        """POST, PATCH for each 32 MiB, POST."""
-        number = self._unfinished.pop(key, None)
-        if number is None:
-            number = await self._reserve(key, len(blob))
-        if number is None:
-            return
-        try:
-            await self._fill(number, blob)
-        except BaseException:
-            if len(self._unfinished) < MAX_UNFINISHED:
-                self._unfinished[key] = number
-            raise
+    async def reserve(self, key: str, size_bytes: int) -> str:
+        """POST; the number of the entry."""
+        answer = await self._post("caches", {"key": key, "version": self._version, "cacheSize": size_bytes}, "cache reservation")
+        if answer.status == 409:
+            return ""
+        number = decode(answer, is_write=True).get("cacheId")
+        if not isinstance(number, int):
+            raise StorageError(f"{answer.request}: the answer has no number of an entry", Trouble.ERROR)
+        return str(number)
+
+    async def fill(self, key: str, reservation: str, blob: bytes) -> None:  # noqa: ARG002 -- version 2 wants the key
+        """PATCH for each 32 MiB, POST."""
+        for start in range(0, len(blob), CHUNK_BYTES):
+            await self._upload(reservation, start, blob if len(blob) <= CHUNK_BYTES else blob[start : start + CHUNK_BYTES])
+        answer = await self._post(f"caches/{reservation}", {"size": len(blob)}, "cache commit")
+        if not answer.is_success:
+            raise answer.failure(is_write=True)
 
     async def download(self, url: str) -> bytes | None:
         """GET of the signed address; the token is not sent there."""
         return await download(self._http, url)
 
-    async def _reserve(self, key: str, size_bytes: int) -> int | None:
-        """The number of the new entry; None if there is one, or another job is at it."""
-        answer = await self._post("caches", {"key": key, "version": self._version, "cacheSize": size_bytes}, "cache reservation")
-        if answer.status == 409:
-            return None
-        number = decode(answer, is_write=True).get("cacheId")
-        if not isinstance(number, int):
-            raise StorageError(f"{answer.request}: the answer has no number of an entry", Trouble.ERROR)
-        return number
-
-    async def _fill(self, number: int, blob: bytes) -> None:
-        for start in range(0, len(blob), CHUNK_BYTES):
-            await self._upload(number, start, blob if len(blob) <= CHUNK_BYTES else blob[start : start + CHUNK_BYTES])
-        answer = await self._post(f"caches/{number}", {"size": len(blob)}, "cache commit")
-        if not answer.is_success:
-            raise answer.failure(is_write=True)
-
-    async def _upload(self, number: int, start: int, chunk: bytes) -> None:
+    async def _upload(self, number: str, start: int, chunk: bytes) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes {start}-{start + len(chunk) - 1}/*"}
         answer = await self._ask("PATCH", f"caches/{number}", "upload", chunk, headers)
         if not answer.is_success:

@@ -25,7 +25,6 @@ MAX_ANSWER_BYTES = 1 << 20
 BLOB_VERSION = "2020-10-02"
 """Version of the blob service's interface; since 2019-12-12 one PUT takes up to 5000 MiB."""
 MAX_NOTE_LENGTH = 200
-MAX_UNFINISHED = 256
 
 
 class ServiceV2:
@@ -38,8 +37,6 @@ class ServiceV2:
         self._http = http
         self._authorization = f"Bearer {token}"
         self._version = version
-        self._unfinished: dict[str, str] = {}
-        """Addresses of uploads that failed: the entry is reserved, so only they can still fill it."""
 
     async def find(self, key: str, prefix: str) -> str | None:
         """GetCacheEntryDownloadURL."""
@@ -56,25 +53,8 @@ class ServiceV2:
             return None
         return _text(content, "signed_download_url", "signedDownloadUrl") or None
 
-    async def save(self, key: str, blob: bytes) -> None:
-        """CreateCacheEntry, PUT, FinalizeCacheEntryUpload."""
-        url = self._unfinished.pop(key, "") or await self._reserve(key)
-        if not url:
-            return
-        try:
-            await self._upload(url, blob)
-            await self._finalize(key, len(blob))
-        except BaseException:
-            if len(self._unfinished) < MAX_UNFINISHED:
-                self._unfinished[key] = url
-            raise
-
-    async def download(self, url: str) -> bytes | None:
-        """GET of the signed address; the token is not sent there."""
-        return await download(self._http, url)
-
-    async def _reserve(self, key: str) -> str:
-        """Where to upload the entry; "" if there is one, or another job is at it."""
+    async def reserve(self, key: str, size_bytes: int) -> str:  # noqa: ARG002 -- version 1 wants to know it
+        """CreateCacheEntry; the address to upload to."""
         answer = await self._call("CreateCacheEntry", {"key": key, "version": self._version})
         if answer.status == 409:
             return ""
@@ -88,18 +68,21 @@ class ServiceV2:
         is_denied = any(word in note.lower() for word in ("denied", "read-only", "read only"))
         raise StorageError(f"{answer.request}: refused{note}", Trouble.READ_ONLY if is_denied else Trouble.ERROR)
 
-    async def _upload(self, url: str, blob: bytes) -> None:
+    async def fill(self, key: str, reservation: str, blob: bytes) -> None:
+        """PUT, FinalizeCacheEntryUpload."""
         headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": BLOB_VERSION, "Content-Type": "application/octet-stream"}
-        answer = await self._http.request("PUT", url, body=blob, headers=headers, name="upload")
-        if not answer.is_success:
-            raise _signed(answer.failure(is_write=True))
-
-    async def _finalize(self, key: str, size_bytes: int) -> None:
-        request = {"key": key, "version": self._version, "size_bytes": str(size_bytes)}  # int64 is a string in JSON
+        uploaded = await self._http.request("PUT", reservation, body=blob, headers=headers, name="upload")
+        if not uploaded.is_success:
+            raise _signed(uploaded.failure(is_write=True))
+        request = {"key": key, "version": self._version, "size_bytes": str(len(blob))}  # int64 is a string in JSON
         answer = await self._call("FinalizeCacheEntryUpload", request)
         content = decode(answer, is_write=True)
         if not content.get("ok"):
             raise StorageError(f"{answer.request}: the upload was not accepted{_note(content)}", Trouble.ERROR)
+
+    async def download(self, url: str) -> bytes | None:
+        """GET of the signed address; the token is not sent there."""
+        return await download(self._http, url)
 
     async def _call(self, method: str, request: dict[str, Any]) -> Answer:
         return await self._http.request(

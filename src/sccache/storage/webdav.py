@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from sccache.errors import ConfigError, StorageError
+from sccache.errors import ConfigError
 from sccache.storage.http import Answer, HttpClient, encode_basic
 
 SOURCE = "cache.webdav.endpoint (SCCACHE_WEBDAV_ENDPOINT)"
@@ -54,7 +54,8 @@ class WebdavBackend:
         """PUT; if the folder is missing, make it and PUT again."""
         path = self._path(name)
         answer = await self._put(path, blob)
-        if answer.status in NO_PARENT and not self._is_flat and await self._make_folders(path):
+        if answer.status in NO_PARENT and "/" in path and not self._is_flat:
+            await self._make_folders(path)
             answer = await self._put(path, blob)
         if not answer.is_success:
             raise answer.failure(is_write=True)
@@ -80,8 +81,8 @@ class WebdavBackend:
     async def _put(self, path: str, blob: bytes) -> Answer:
         return await self._ask("PUT", path, blob)
 
-    async def _make_folders(self, path: str) -> bool:
-        """Make all folders above `path`, top down; whether a PUT may now succeed.
+    async def _make_folders(self, path: str) -> None:
+        """Make all folders above `path`, top down.
 
         Several tasks and machines may do so at once: what one made, the others find.
         """
@@ -94,14 +95,10 @@ class WebdavBackend:
         for folder in folders:
             if folder in self._folders:
                 continue
-            try:
-                answer = await self._ask("MKCOL", f"{folder}/")  # nginx takes it only with the slash
-            except StorageError:
-                return False  # a server that knows no MKCOL; what it said to PUT tells more
-            if not answer.is_success and answer.status not in FOLDER_IS_THERE:
-                return False
-            self._folders.add(folder)
-        return bool(folders)
+            answer = await self._ask("MKCOL", f"{folder}/")  # nginx takes it only with the slash
+            if answer.is_success or answer.status in FOLDER_IS_THERE:
+                self._folders.add(folder)
+            # Any other answer may mean that somebody makes it just now (Apache: 403); what PUT then says, counts.
 
 
 def _endpoint(text: str) -> tuple[str, tuple[str, str] | None]:
