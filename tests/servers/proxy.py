@@ -9,6 +9,7 @@ next one is set or `pass_through` ends it, and it meets connections that are alr
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -40,7 +41,7 @@ class FaultProxy:
         # A socket that never listens keeps the port ours while connections are refused.
         self._holder = _bound(("127.0.0.1", 0))
         self.address: Address = ("127.0.0.1", self._holder.getsockname()[1])
-        self._listening: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self.delay_s = 0.0
         self.cut_at: int | None = None
@@ -116,38 +117,38 @@ class FaultProxy:
             else:
                 self.is_flowing.clear()
             if listens:
-                await self._listen()
+                self._listen()
             else:
-                await self._stop_listening()
+                self._stop_listening()
 
         self._do(switch)
 
     def _do(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         asyncio.run_coroutine_threadsafe(work(), self._loop).result(SWITCH_TIMEOUT_S)
 
-    async def _listen(self) -> None:
-        if self._listening is None:
-            listener = _bound(self.address)
-            listener.setblocking(False)
-            listener.listen(512)
-            self._listening = self._loop.create_task(self._take(listener))
+    def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = _bound(self.address)
+            self._listener.setblocking(False)
+            self._listener.listen(512)
+            self._loop.add_reader(self._listener, self._accept)
 
-    async def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
-            self._listening = None
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._loop.remove_reader(listener)
+            listener.close()
 
-    async def _take(self, listener: socket.socket) -> None:
-        # Not asyncio.Server: that forgets a connection that comes while it is being closed, and never ends it.
-        with listener:
-            while True:
-                sock, _ = await self._loop.sock_accept(listener)
-                self.accepted += 1
-                connection = _Connection(self, sock)
-                task = self._loop.create_task(connection.serve(self._target))
-                self._connections[task] = connection
-                task.add_done_callback(self._ended)
+    def _accept(self) -> None:
+        # Not asyncio's server or `sock_accept`: they lose a connection that comes just when they are ended, and never close it.
+        assert self._listener is not None
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            sock, _ = self._listener.accept()
+            self.accepted += 1
+            connection = _Connection(self, sock)
+            task = self._loop.create_task(connection.serve(self._target))
+            self._connections[task] = connection
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._connections.pop(task).sock.close()  # not yet closed if the task was cancelled before its first step
@@ -161,7 +162,7 @@ class FaultProxy:
             await asyncio.sleep(0)  # transports close in the loop's next round
 
     async def _close(self) -> None:
-        await self._stop_listening()
+        self._stop_listening()
         await self._drop()
 
 
