@@ -6,7 +6,9 @@ from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 
 import pytest
+from tests.contracts.backend_contract import BackendContract
 from tests.servers.gha import TOKEN, GhaPlace, gha_v1, gha_v2
+from tests.servers.place import Place
 
 from sccache.config.load import load
 from sccache.errors import StorageError, Trouble
@@ -22,6 +24,24 @@ WRITE = {
 READ = {"gha_v1": ["GET cache", "GET blob"], "gha_v2": ["GetCacheEntryDownloadURL", "GET blob"]}
 
 Server = Callable[[Path], AbstractContextManager[GhaPlace]]
+
+
+class TestVersion1(BackendContract):
+    """As GitHub Enterprise Server has it."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return gha_v1(folder)
+
+    def other_prefix(self, place: Place) -> Mapping[str, str]:
+        """The version separates where others have a prefix."""
+        return {**place.environment(), "SCCACHE_GHA_VERSION": "other"}
+
+
+class TestVersion2(TestVersion1):
+    """As github.com has it."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return gha_v2(folder)
 
 
 class Case:

@@ -3,11 +3,13 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.contracts.backend_contract import BackendContract
+from tests.servers.place import Place
 from tests.servers.webdav import (
     PASSWORD,
     USERNAME,
@@ -24,8 +26,45 @@ from sccache.config.load import load
 from sccache.errors import StorageError, Trouble
 from sccache.storage.webdav import WebdavBackend
 
-KEY = "0123456789abcdef" * 4
-SERVERS = [nginx_open, nginx_basic, nginx_bearer, apache_basic, bazel]
+
+class TestNginxOpen(BackendContract):
+    """Without credentials."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return nginx_open(folder)
+
+
+class TestNginxBasic(BackendContract):
+    """User name and password, an address with a path."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return nginx_basic(folder)
+
+
+class TestNginxBearer(BackendContract):
+    """A token; folders must be made."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return nginx_bearer(folder)
+
+
+class TestApache(BackendContract):
+    """Another server of the protocol."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return apache_basic(folder)
+
+
+class TestBazel(BackendContract):
+    """Flat names, no folders, only GET and PUT."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return bazel(folder)
+
+    def other_prefix(self, place: Place) -> Mapping[str, str]:
+        """Its instances are what prefixes are elsewhere."""
+        env = place.environment()
+        return {**env, "SCCACHE_WEBDAV_ENDPOINT": env["SCCACHE_WEBDAV_ENDPOINT"].replace("/instance/", "/other/")}
 
 
 def made(env: Mapping[str, str]) -> WebdavBackend:
