@@ -172,6 +172,57 @@ def test_rate_limits(case: Case, status: int, retry_after: str | None) -> None:
     case.run(body)
 
 
+@pytest.mark.parametrize(
+    ("message", "trouble"),
+    [
+        ("cache write denied: the event is not trusted", Trouble.READ_ONLY),
+        ("insufficient usage to create the entry", Trouble.READ_ONLY),
+        ("no", Trouble.DENIED),
+    ],
+)
+def test_a_job_that_may_only_read(case: Case, message: str, trouble: Trouble) -> None:
+    """What the service says tells that from a token that is not valid."""
+
+    async def body(backend: GhaBackend) -> None:
+        case.place.control(limit={"name": case.write[0], "status": 403, "headers": {}, "times": 1, "message": message})
+        with pytest.raises(StorageError, match=message) as caught:
+            await backend.write(ENTRY, b"x")
+        assert caught.value.trouble is trouble
+        assert ("ACTIONS_RUNTIME_TOKEN" in str(caught.value)) == (trouble is Trouble.DENIED)
+
+    case.run(body)
+
+
+@pytest.mark.parametrize(
+    ("mode", "reads", "writes"),
+    [
+        ("none", Trouble.DENIED, Trouble.READ_ONLY),
+        ("read", None, Trouble.READ_ONLY),
+        ("write-only", None, None),
+        (" Write ", None, None),
+        ("else", None, None),
+    ],
+)
+def test_what_the_runner_allows(case: Case, mode: str, reads: Trouble | None, writes: Trouble | None) -> None:
+    """ACTIONS_CACHE_MODE is kept to, and what it forbids is not even tried."""
+
+    async def trouble_of(use: Awaitable[object]) -> Trouble | None:
+        try:
+            await use
+        except StorageError as e:
+            return e.trouble
+        return None
+
+    async def body(backend: GhaBackend) -> None:
+        case.fresh()
+        assert await trouble_of(backend.read(ENTRY)) is reads
+        assert await trouble_of(backend.write(ENTRY, b"x")) is writes
+        expected = ([] if reads or mode == "write-only" else case.read[:1]) + ([] if writes else case.write)
+        assert case.fresh() == expected
+
+    case.run(body, {"ACTIONS_CACHE_MODE": mode})
+
+
 def test_an_upload_that_failed_is_taken_up_again(case: Case) -> None:
     """The entry is reserved, so only who reserved it can fill it; until then nobody finds it, and others let it be."""
 

@@ -4,11 +4,12 @@ Written from what is public: the client in https://github.com/actions/toolkit/tr
 reads the answers), https://twitchtv.github.io/twirp/docs/spec_v7.html (errors), the documentation of keys and restore keys
 (https://docs.github.com/en/actions/reference/workflows-and-actions/dependency-caching), the limit of uploads
 (https://github.blog/changelog/2026-01-16-rate-limiting-for-actions-cache-entries/) and of Azure's blobs
-(https://learn.microsoft.com/rest/api/storageservices/put-blob).
+(https://learn.microsoft.com/rest/api/storageservices/put-blob).  GitHub's own client (npm @actions/cache 6.3.0) was seen to save to
+it and restore from it in both versions.
 
 Entries are immutable: reserve → upload → finish; only then they are found.  Whatever the protocol does not allow is refused with 400.
-`POST /_control` {"limit": {"name", "status", "headers", "times"}, "expire_urls": bool, "token": text} makes trouble; `GET /_control`
-lists the requests so far.
+`POST /_control` with {"limit": {"name", "status", "headers", "times", "message"}, "expire_urls": bool, "token": text} makes trouble;
+`GET /_control` lists the requests so far.
 """
 
 import asyncio
@@ -84,8 +85,9 @@ class Service:
         limit = self._limit
         if limit.get("times", 0) > 0 and limit["name"] == name:
             limit["times"] -= 1
+            text = limit.get("message", "rate limit exceeded")
             return web.json_response(
-                {"code": "resource_exhausted", "msg": "rate limit exceeded"}, status=limit["status"], headers=limit["headers"]
+                {"code": "resource_exhausted", "msg": text, "message": text}, status=limit["status"], headers=limit["headers"]
             )
         try:
             if path.startswith("/blobs/"):

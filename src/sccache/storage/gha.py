@@ -74,6 +74,8 @@ class GhaBackend:
         self._service: Service | None = None
         self._trouble: StorageError | None = None
         self._unfinished: dict[str, str] = {}
+        self._mode = ambient.get("ACTIONS_CACHE_MODE", "").strip().lower()
+        """What the runner lets this job do: `none`, `read`, `write-only`; anything else is everything, as for GitHub's client."""
         is_v2, url = choose_service(ambient)
         token = ambient.get("ACTIONS_RUNTIME_TOKEN", "")
         if urlsplit(url).scheme not in {"http", "https"}:
@@ -90,6 +92,10 @@ class GhaBackend:
     async def read(self, name: str) -> bytes | None:
         """One request to find the entry, one to download it."""
         service, key = self._ready(), ROOT + name
+        if self._mode == "write-only":
+            return None
+        if self._mode == "none":
+            raise StorageError(f"this job may not use the cache (ACTIONS_CACHE_MODE={self._mode})", Trouble.DENIED)
         try:
             url = await service.find(f"{key}-", f"{key}-") if _is_mutable(name) else await service.find(key, "")
             return None if url is None else await service.download(url)
@@ -99,6 +105,8 @@ class GhaBackend:
     async def write(self, name: str, blob: bytes) -> None:
         """One request to reserve the entry, one or more to upload it, one to finish it; only the first if it exists."""
         service, key = self._ready(), ROOT + name
+        if self._mode in {"none", "read"}:
+            raise StorageError(f"this job may not write to the cache (ACTIONS_CACHE_MODE={self._mode})", Trouble.READ_ONLY)
         if _is_mutable(name):
             key = f"{key}-{hashlib.sha256(blob).hexdigest()[:DIGEST_LENGTH]}"
         try:
@@ -173,7 +181,7 @@ def _is_mutable(name: str) -> bool:
 
 
 def _explained(error: StorageError) -> StorageError:
-    """A denial says what to do about it."""
-    if error.trouble is not Trouble.DENIED or OLD_TOKEN in str(error):
+    """A denial says what to do about it, unless the service has said why."""
+    if error.trouble is not Trouble.DENIED or "denied:" in str(error):
         return error
     return StorageError(f"{error}; {OLD_TOKEN}", error.trouble)

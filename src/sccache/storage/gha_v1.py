@@ -64,7 +64,7 @@ class ServiceV1:
             await self._upload(reservation, start, blob if len(blob) <= CHUNK_BYTES else blob[start : start + CHUNK_BYTES])
         answer = await self._post(f"caches/{reservation}", {"size": len(blob)}, "cache commit")
         if not answer.is_success:
-            raise answer.failure(is_write=True)
+            decode(answer, is_write=True)
 
     async def download(self, url: str) -> bytes | None:
         """GET of the signed address; the token is not sent there."""
@@ -74,7 +74,7 @@ class ServiceV1:
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"bytes {start}-{start + len(chunk) - 1}/*"}
         answer = await self._ask("PATCH", f"caches/{number}", "upload", chunk, headers)
         if not answer.is_success:
-            raise answer.failure(is_write=True)
+            decode(answer, is_write=True)
 
     async def _post(self, path: str, content: dict[str, Any], name: str) -> Answer:
         return await self._ask("POST", path, name, msgspec.json.encode(content), {"Content-Type": "application/json"})

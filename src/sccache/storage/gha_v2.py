@@ -63,10 +63,9 @@ class ServiceV2:
         if content.get("ok") and url:
             return url
         note = _note(content)
-        if not note or "exist" in note.lower():
+        if not note or "exist" in note:
             return ""  # as GitHub's client understands it
-        is_denied = any(word in note.lower() for word in ("denied", "read-only", "read only"))
-        raise StorageError(f"{answer.request}: refused{note}", Trouble.READ_ONLY if is_denied else Trouble.ERROR)
+        raise StorageError(f"{answer.request}: refused{note}", Trouble.READ_ONLY if _is_read_only(note) else Trouble.ERROR)
 
     async def fill(self, key: str, reservation: str, blob: bytes) -> None:
         """PUT, FinalizeCacheEntryUpload."""
@@ -115,16 +114,23 @@ def _signed(error: StorageError) -> StorageError:
 
 
 def decode(answer: Answer, *, is_write: bool = False) -> dict[str, Any]:
-    """The JSON object that a success holds; the StorageError that a failure means."""
+    """The JSON object that a success holds; the StorageError that a failure means, with what the service says about it."""
     try:
         content = msgspec.json.decode(answer.body, type=dict[str, Any])
     except msgspec.DecodeError as e:
         if not answer.is_success:
             raise answer.failure(is_write=is_write) from e
         raise StorageError(f"{answer.request}: the answer is not JSON", Trouble.ERROR) from e
-    if not answer.is_success:
-        raise answer.failure(is_write=is_write, note=_note(content).removeprefix(": "))
-    return content
+    if answer.is_success:
+        return content
+    note = _note(content)
+    error = answer.failure(is_write=is_write, note=note.removeprefix(": "))
+    raise StorageError(str(error), Trouble.READ_ONLY) if is_write and _is_read_only(note) else error
+
+
+def _is_read_only(note: str) -> bool:
+    """Whether this job may not write at all, by the words that GitHub's client knows: untrusted events, a quota that is used up."""
+    return "cache write denied:" in note or "insufficient usage" in note
 
 
 def _text(content: dict[str, Any], *names: str) -> str:
