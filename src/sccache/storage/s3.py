@@ -1,0 +1,137 @@
+"""Amazon S3 and services that speak its protocol: MinIO, R2, Ceph, Garage, Spaces, and others.
+
+Owns: which endpoint, region, credentials and encryption the settings and the AWS variables mean.
+Must not know: how requests are signed and sent (opendal_backend.py), what profile files look like (s3_profile.py).
+
+Credentials, the first that are there: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN); the profile in
+~/.aws/credentials or ~/.aws/config, with `role_arn` and `source_profile`; then what the library finds by itself from the
+daemon's environment: SSO, web identity (AWS_WEB_IDENTITY_TOKEN_FILE), `credential_process`, ECS and EKS, EC2 (IMDSv2).
+The library renews what expires; the profile's files are read again after a denial.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from sccache.errors import ConfigError, StorageError, Trouble
+from sccache.storage.opendal_backend import OpendalBackend
+from sccache.storage.opendal_errors import Failure
+from sccache.storage.s3_profile import read_profile
+
+DEFAULT_REGION = "us-east-1"
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_S3_ENDPOINT")
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+class S3Backend(OpendalBackend):
+    """Objects of a bucket."""
+
+    type_name = "s3"
+    service = "s3"
+
+    def __init__(self, settings: Mapping[str, Any], ambient: Mapping[str, str]) -> None:
+        """Of the settings of `cache.s3` and the AWS_ variables; ConfigError for an endpoint that is none and for contradictions."""
+        keys = _static_keys(ambient)
+        if settings["no_credentials"] and keys:
+            raise ConfigError("If setting S3 credentials, SCCACHE_S3_NO_CREDENTIALS must not be set.")
+        self._ambient = dict(ambient)
+        self._region: str | None = settings["region"] or _first(ambient, REGION_VARIABLES)
+        self._is_anonymous = bool(settings["no_credentials"])
+        self._uses_files = not keys and not self._is_anonymous
+        options = {"bucket": settings["bucket"], **keys, **_encryption(settings)}
+        endpoint = _endpoint(settings, ambient)
+        if endpoint:
+            options["endpoint"] = endpoint
+        if settings["enable_virtual_host_style"]:
+            options["enable_virtual_host_style"] = "true"
+        if self._is_anonymous:
+            options |= {"skip_signature": "true", "disable_config_load": "true", "disable_ec2_metadata": "true"}
+        super().__init__(settings["bucket"], settings["key_prefix"], options)
+
+    async def _options(self) -> Mapping[str, str]:
+        options = dict(self._fixed)
+        if self._uses_files:
+            options |= await asyncio.to_thread(read_profile, self._ambient)
+        if self._region:
+            options["region"] = self._region
+        return {"region": DEFAULT_REGION, **options}
+
+    def _error(self, failure: Failure) -> StorageError:
+        error = super()._error(failure)
+        if error.trouble is Trouble.DENIED and self._uses_files:
+            self._operator = None  # tools renew the keys in the files: read them again
+        if error.trouble is not Trouble.WRONG_PLACE:
+            return error
+        if failure.code == "NoSuchBucket":
+            return StorageError(f"there is no bucket {self._name} ({error})", error.trouble)
+        if failure.region:
+            return StorageError(f"the bucket {self._name} is in the region {failure.region}; set SCCACHE_REGION ({error})", error.trouble)
+        hint = "check SCCACHE_REGION" if self._region else f"no region is set, {DEFAULT_REGION} was taken"
+        return StorageError(f"the bucket {self._name} is not here; {hint} ({error})", error.trouble)
+
+
+def resolve_endpoint(endpoint: str, *, use_ssl: bool | None) -> str:
+    """An address with scheme and path (reference 9.11); `use_ssl` decides the scheme if it is not None, http is the default.
+
+    Raises ConfigError if it is no address.
+    """
+    scheme, separator, rest = endpoint.strip().rpartition("://")
+    if use_ssl is not None:
+        scheme = "https" if use_ssl else "http"
+    url = f"{scheme.lower() if separator or use_ssl is not None else 'http'}://{rest}"
+    try:
+        parts = urlsplit(url)
+        reason = _unusable(parts.scheme, parts.hostname, parts.port or 0, url)
+    except ValueError as e:
+        reason = str(e)
+    if reason:
+        shown = "***" if "@" in endpoint else endpoint
+        raise ConfigError(f"input endpoint {shown} is invalid: {reason} (cache.s3.endpoint, SCCACHE_ENDPOINT)")
+    return url if parts.path else f"{url}/"
+
+
+def _unusable(scheme: str, host: str | None, port: int, url: str) -> str:
+    """What is wrong with an endpoint; empty if nothing is."""
+    if scheme not in {"http", "https"}:
+        return "the scheme must be http or https"
+    if not host or port < 0 or any(c.isspace() for c in url):
+        return "it has no host, or a space"
+    if "@" in url or "?" in url or "#" in url:
+        return "it may have a host, a port and a path only"
+    return ""
+
+
+def _endpoint(settings: Mapping[str, Any], ambient: Mapping[str, str]) -> str:
+    """Where requests go; empty for AWS.  The bucket in front of the host's name is taken off: it is added as configured."""
+    if settings["endpoint"]:
+        endpoint = resolve_endpoint(settings["endpoint"], use_ssl=settings["use_ssl"])
+    else:
+        endpoint = _first(ambient, ENDPOINT_VARIABLES) or ""
+        if endpoint and "://" not in endpoint:
+            endpoint = f"https://{endpoint}"
+    return endpoint.replace(f"://{settings['bucket']}.", "://", 1)
+
+
+def _static_keys(ambient: Mapping[str, str]) -> dict[str, str]:
+    """The library's options for keys in variables; empty if they are not all there."""
+    key_id, secret, token = (ambient.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
+    if not key_id or not secret:
+        return {}
+    keys = {"access_key_id": key_id, "secret_access_key": secret}
+    return {**keys, "session_token": token} if token else keys
+
+
+def _encryption(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The library's options; a key's id wins over the account's key, and that over the service's (reference 9.2)."""
+    key_id = settings["server_side_encryption_kms_key_id"]
+    if key_id:
+        return {"server_side_encryption": "aws:kms", "server_side_encryption_aws_kms_key_id": key_id}
+    if settings["server_side_encryption_aws_kms"]:
+        return {"server_side_encryption": "aws:kms"}
+    return {"server_side_encryption": "AES256"} if settings["server_side_encryption"] else {}
+
+
+def _first(ambient: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """The first variable that is set and not empty."""
+    return next((ambient[name] for name in names if ambient.get(name)), None)
