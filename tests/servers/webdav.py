@@ -42,6 +42,7 @@ DefaultRuntimeDir {folder}
 Mutex file:{folder}
 {modules}
 User {user}
+Group {user}
 ErrorLog error.log
 DocumentRoot {folder}/data
 DavLockDB {folder}/lock/db

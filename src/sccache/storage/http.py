@@ -38,6 +38,9 @@ MAX_RETRY_AFTER_S = 600.0
 MAX_REDIRECTS = 3
 MAX_CONNECTIONS = 64
 KEEPALIVE_S = 30.0
+REPEATS = 3
+"""How often a short request is sent again after its connection was cut off: a server closes idle connections whenever it likes, after
+a hundred requests for instance (Apache), so several of the pool are gone at once."""
 WHOLE_BODY_BYTES = 1 << 20
 """Longer bodies are sent in pieces: written at once they would block the event loop (aiohttp warns of that)."""
 
@@ -120,7 +123,7 @@ class HttpClient:
 
         `authorization` goes to the host of `url` only, also when that redirects.  `name` stands in messages for the path
         where that is a secret.  `is_repeatable`: a POST that may be sent again if the connection was closed under it, as
-        GET and PUT are (a server may close an idle connection at any time).
+        all other requests are.
         Raises StorageError if there is no complete answer; any status is an answer.
         """
         session = await self._open()
@@ -177,20 +180,21 @@ class HttpClient:
 
         address = yarl.URL(url, encoded=True)
         route = self._route(urlsplit(url), headers)
+        is_short = body is None or len(body) <= WHOLE_BODY_BYTES
+        tries = REPEATS if is_short and (is_repeatable or method != "POST") else 0
         while True:
             try:
                 # BytesIO shares the memory of the bytes that it is given.
-                data = io.BytesIO(body) if body is not None and len(body) > WHOLE_BODY_BYTES else body
+                data = body if is_short else io.BytesIO(body)  # type: ignore[arg-type]  # not None: that is short
                 async with session.request(method, address, data=data, allow_redirects=False, **route) as response:
                     # Failures are short; an empty answer to PUT may say that it has any length.
                     content = await _whole(response, request, max_bytes if response.ok else MAX_NOTE_BYTES)
                     return Answer(response.status, response.headers, content, request)
-            except aiohttp.ServerDisconnectedError as e:
-                if not is_repeatable:
-                    raise _trouble(aiohttp, e, request) from e
-                is_repeatable = False
             except (aiohttp.ClientError, OSError, ValueError) as e:
-                raise _trouble(aiohttp, e, request) from e
+                was_cut = isinstance(e, aiohttp.ServerDisconnectedError | OSError) and not isinstance(e, aiohttp.ClientConnectorError)
+                if not was_cut or tries == 0:
+                    raise _trouble(aiohttp, e, request) from e
+                tries -= 1
 
     def _route(self, parts: SplitResult, headers: Mapping[str, str]) -> dict[str, Any]:
         """What aiohttp is told of the way: headers, and the proxy.
