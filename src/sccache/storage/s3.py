@@ -33,7 +33,7 @@ class S3Backend(OpendalBackend):
     def __init__(self, settings: Mapping[str, Any], ambient: Mapping[str, str]) -> None:
         """Of the settings of `cache.s3` and the AWS_ variables; ConfigError for an endpoint that is none and for contradictions."""
         keys = _static_keys(ambient)
-        if settings["no_credentials"] and keys:
+        if settings["no_credentials"] and ("AWS_ACCESS_KEY_ID" in ambient or "AWS_SECRET_ACCESS_KEY" in ambient):
             raise ConfigError("If setting S3 credentials, SCCACHE_S3_NO_CREDENTIALS must not be set.")
         self._ambient = dict(ambient)
         self._region: str | None = settings["region"] or _first(ambient, REGION_VARIABLES)
