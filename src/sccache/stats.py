@@ -76,6 +76,26 @@ class LevelStats(Struct):
     write_duration: Duration = field(default_factory=Duration)
 
 
+class RemoteStats(Struct):
+    """One remote storage: how its requests ended.  A read is counted in exactly one of the first eight."""
+
+    name: str
+    location: str = ""
+    hits: int = 0
+    misses: int = 0
+    denied: int = 0
+    rate_limited: int = 0
+    timed_out: int = 0
+    unreachable: int = 0
+    errors: int = 0
+    skipped: int = 0
+    """Not asked, because it had failed before."""
+    writes: int = 0
+    write_failures: int = 0
+    lost_uploads: int = 0
+    """Results that were to be sent and were not, for whatever reason."""
+
+
 class Stats(Struct):
     """All counters.  A new one is a line here: name, Row (its place in the text), start value.
 
@@ -111,6 +131,8 @@ class Stats(Struct):
     """Hits found after a preprocessor run."""
     miss_reasons: dict[str, int] = field(default_factory=dict)
     """Why a compile was a miss; the sum is the number of misses."""
+    remotes: list[RemoteStats] | None = None
+    """Requests to remote storages, of entries and of all else, since the daemon started."""
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a plain counter."""
@@ -365,8 +387,7 @@ def _info_lines(info: ServerInfo, name_width: int, value_width: int) -> list[str
     facts = [("Cache location", info.cache_location)]
     facts += [(f"  {level.name}", level.location) for level in info.stats.multi_level or ()]
     facts.append(("Base directories", ", ".join(info.basedirs) or "(none)"))
-    if info.cache_location.startswith("Local disk"):
-        facts.append(("Use direct/preprocessor mode?", "yes" if info.use_preprocessor_cache_mode else "no"))
+    facts.append(("Use direct/preprocessor mode?", "yes" if info.use_preprocessor_cache_mode else "no"))
     facts.append(("Version (client)", info.version))
     for name, size_bytes in (("Cache size", info.cache_size), ("Max cache size", info.max_cache_size)):
         if size_bytes is not None:
@@ -382,7 +403,18 @@ def _own_lines(info: ServerInfo, name_width: int, value_width: int, *, advanced:
     if stats.direct_hits or stats.preprocessed_hits:
         lines.append(f"{'Direct mode hits':<{name_width}} {stats.direct_hits:>{value_width}}")
         lines.append(f"{'Hits after preprocessing':<{name_width}} {stats.preprocessed_hits:>{value_width}}")
+    for remote in stats.remotes or ():
+        lines += _remote_lines(remote, name_width, value_width)
     if advanced:
         lines += _reason_lines("Miss reasons:", stats.miss_reasons, name_width, value_width)
     lines += [f"Note: {note}" for note in info.notes]
     return lines
+
+
+def _remote_lines(remote: RemoteStats, name_width: int, value_width: int) -> list[str]:
+    """What happened to requests to one remote storage; what did not happen is not shown."""
+    counts = {name: getattr(remote, name) for name in remote.__struct_fields__ if name not in ("name", "location")}
+    shown = [(f"  {name.replace('_', ' ')}", count) for name, count in counts.items() if count]
+    return (
+        ["", f"Requests to {remote.name}:", *(f"{name:<{name_width}} {count:>{value_width}}" for name, count in shown), ""] if shown else []
+    )

@@ -88,7 +88,8 @@ GCS = (
     *_common("gcs", read_only=True),
 )  # fmt: skip
 GHA = (
-    _row("gha.enabled", "SCCACHE_GHA_ENABLED", parse.BOOL, False, "Use the cache of GitHub Actions.", selects=True),
+    _row("gha.enabled", "SCCACHE_GHA_ENABLED", parse.BOOL, None, "Whether to use the cache of GitHub Actions; false wins over all else.",
+         selects=True),
     _row("gha.version", "SCCACHE_GHA_VERSION", parse.TEXT, "", "Any text; workflows with different texts share nothing.", selects=True),
     _row("gha.cache_to", "SCCACHE_GHA_CACHE_TO", parse.TEXT, None, "Accepted and without effect.", ignored=True),
     _row("gha.cache_from", "SCCACHE_GHA_CACHE_FROM", parse.TEXT, None, "Accepted and without effect.", ignored=True),
