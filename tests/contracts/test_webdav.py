@@ -18,6 +18,7 @@ from tests.servers.webdav import (
     bazel,
     nginx_basic,
     nginx_bearer,
+    nginx_log_in,
     nginx_open,
     nginx_read_only,
 )
@@ -143,6 +144,19 @@ def test_a_server_without_put(tmp_path: Path) -> None:
     with nginx_read_only(tmp_path / "server") as place:
         (place.folder / "data" / "a").mkdir()
         (place.folder / "data" / "a" / "b").write_bytes(b"there")
+        run(place.environment(), body)
+
+
+def test_a_page_is_no_object(tmp_path: Path) -> None:
+    """A gateway that wants a log-in is told from a cache that has nothing."""
+
+    async def body(backend: WebdavBackend) -> None:
+        for use in (backend.read("a/b"), backend.write("a/b", b"x")):
+            with pytest.raises(StorageError) as caught:
+                await use
+            assert caught.value.trouble is Trouble.WRONG_PLACE
+
+    with nginx_log_in(tmp_path / "server") as place:
         run(place.environment(), body)
 
 

@@ -121,6 +121,14 @@ def nginx_read_only(folder: Path) -> Iterator[WebdavPlace]:
         yield place
 
 
+@contextlib.contextmanager
+def nginx_log_in(folder: Path) -> Iterator[WebdavPlace]:
+    """A gateway that sends everybody without a session to a page."""
+    page = "if ($uri != /login) { return 302 /login; } default_type text/html; return 200 '<html>Who are you?</html>';"
+    with _nginx(folder, "", {}, dav=page) as place:
+        yield place
+
+
 DAV = "dav_methods PUT DELETE MKCOL; create_full_put_path {};"
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from sccache.errors import ConfigError
+from sccache.errors import ConfigError, StorageError, Trouble
 from sccache.storage.http import Answer, HttpClient, encode_basic
 
 SOURCE = "cache.webdav.endpoint (SCCACHE_WEBDAV_ENDPOINT)"
@@ -48,6 +48,9 @@ class WebdavBackend:
             return None
         if not answer.is_success or answer.status == 204:
             raise answer.failure()
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            # Objects are sent as application/octet-stream, and no name ends in .html.
+            raise StorageError(f"{answer.request}: a page came instead of an object; does the address want a log-in?", Trouble.WRONG_PLACE)
         return answer.body
 
     async def write(self, name: str, blob: bytes) -> None:
