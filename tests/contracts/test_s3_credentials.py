@@ -4,7 +4,7 @@ The library looks at its process's environment, and AWS's addresses are fixed: s
 HTTPS proxy and certificate authority are the test's.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import shutil
@@ -55,11 +55,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName(host) for host in SERVICE_HOSTS] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     built = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
     )  # fmt: skip
     files = folder / "certificate.pem", folder / "key.pem"
@@ -98,7 +98,7 @@ def use(env: Mapping[str, str], *steps: str, prefix: tuple[str, ...] = ()) -> li
         [*prefix, sys.executable, "-c", USE, *steps], env=dict(env), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    for secret in (SECRET, WEB_TOKEN, "secret1", "token1"):
+    for secret in (SECRET, WEB_TOKEN, "temporarySecret", "temporaryToken"):
         assert secret not in done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -179,7 +179,8 @@ def test_a_role_with_a_source_profile(env: dict[str, str], aws: S3Place) -> None
     """`role_arn` and `source_profile`: STS AssumeRole, signed with the source's keys."""
     Path(env["HOME"], ".aws/credentials").write_text(f"[base]\naws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET}\n")
     Path(env["HOME"], ".aws/config").write_text(
-        f"[profile ci]\nrole_arn = {ROLE}\nsource_profile = base\nexternal_id = outside\nrole_session_name = build\nduration_seconds = 3600\n"
+        f"[profile ci]\nrole_arn = {ROLE}\nsource_profile = base\nexternal_id = outside\nrole_session_name = build\n"
+        "duration_seconds = 3600\n"
     )
     works({**env, "AWS_PROFILE": "ci"}, aws, "ASIAROLE")
 
@@ -196,8 +197,23 @@ def test_credential_process(env: dict[str, str], aws: S3Place, home: Path) -> No
     """A program that prints keys."""
     keys = {"Version": 1, "AccessKeyId": KEY_ID, "SecretAccessKey": SECRET}
     (home / "keys.json").write_text(json.dumps(keys))
-    Path(env["HOME"], ".aws/config").write_text(f"[default]\ncredential_process = /bin/cat {home / 'keys.json'}\n")
+    Path(env["HOME"], ".aws/config").write_text(f"[default]\ncredential_process = /bin/cat '{home / 'keys.json'}'\n")
     works(env, aws, KEY_ID)
+    Path(env["HOME"], ".aws/config").write_text("[default]\ncredential_process = /bin/false\n")
+    assert use(env, "read:x")[0] == "DENIED no credentials could be loaded"
+
+
+def test_credential_process_is_run_again(env: dict[str, str], aws: S3Place, home: Path) -> None:
+    """When its keys expire, and not before."""
+    soon = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=20)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    late = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for expiration, runs in ((late, 1), (soon, 2)):
+        keys = {"Version": 1, "AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Expiration": expiration}
+        (home / "keys.sh").write_text(f"echo run >> {home}/{runs}\necho '{json.dumps(keys)}'\n")
+        Path(env["HOME"], ".aws/config").write_text(f"[default]\ncredential_process = /bin/sh {home}/keys.sh\n")
+        passes = "run:import time; time.time = lambda at=time.time(): at + 1800"
+        assert use(env, "read:none", "read:none", passes, "read:none")[:3] == ["None"] * 3
+        assert (home / str(runs)).read_text().count("run") == runs
 
 
 def test_ecs(env: dict[str, str], aws: S3Place) -> None:

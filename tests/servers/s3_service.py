@@ -49,7 +49,8 @@ class State:
         """New temporary credentials; `origin` is part of the key's id."""
         with self.lock:
             self.issued += 1
-            key_id, secret, token = f"ASIA{origin}{self.issued}", f"secret{self.issued}", f"token{self.issued}"
+            key_id = f"ASIA{origin}{self.issued}".ljust(20, "X")
+            secret, token = f"temporarySecret{self.issued}".ljust(40, "s"), f"temporaryToken{self.issued}".ljust(200, "t")
             self.keys[key_id] = (secret, token)
         expiration = (datetime.now(UTC) + timedelta(seconds=self.lifetime_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"AccessKeyId": key_id, "SecretAccessKey": secret, "SessionToken": token, "Token": token, "Expiration": expiration}

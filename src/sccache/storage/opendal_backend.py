@@ -52,6 +52,7 @@ class OpendalBackend:
         self._root = normal_root(key_prefix)
         self._fixed = dict(options or {})
         self._operator: opendal.AsyncOperator | None = None
+        self._opening = asyncio.Lock()
 
     async def read(self, name: str) -> bytes | None:
         """One GET.  The body has the length that was announced, or StorageError says that it was cut off."""
@@ -86,7 +87,7 @@ class OpendalBackend:
         return f"{self.type_name}, name: {self._name}, prefix: {self._root}"
 
     async def _options(self) -> Mapping[str, str]:
-        """The library's options, `root` apart; asked once, at first use, and after `_reopen`."""
+        """The library's options, `root` apart; asked whenever an operator is made."""
         return self._fixed
 
     def _error(self, failure: Failure) -> StorageError:
@@ -94,15 +95,17 @@ class OpendalBackend:
         return storage_error(failure, self.wrong_place_phrases)
 
     async def _open(self) -> "opendal.AsyncOperator":
-        if self._operator is None:
-            options = await self._options()
-            library = await asyncio.to_thread(_library)
-            try:
-                self._operator = library.AsyncOperator(self.service, **{**options, "root": self._root})
-            except Exception as error:  # noqa: BLE001 -- as above
-                # Its text may hold the options: connection strings, for one.
-                raise StorageError(f"{self.type_name}: the settings cannot be used ({type(error).__name__})", Trouble.ERROR) from None
-        return self._operator
+        """The operator, made at first use and after `_operator` was set to None."""
+        async with self._opening:
+            if self._operator is None:
+                options = await self._options()
+                library = await asyncio.to_thread(_library)
+                try:
+                    self._operator = library.AsyncOperator(self.service, **{**options, "root": self._root})
+                except Exception as error:  # noqa: BLE001 -- as above
+                    # Its text may hold the options: connection strings, for one.
+                    raise StorageError(f"the settings cannot be used ({type(error).__name__})", Trouble.ERROR) from None
+            return self._operator
 
 
 def normal_root(key_prefix: str) -> str:

@@ -4,20 +4,24 @@ Owns: which endpoint, region, credentials and encryption the settings and the AW
 Must not know: how requests are signed and sent (opendal_backend.py), what profile files look like (s3_profile.py).
 
 Credentials, the first that are there: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN); the profile in
-~/.aws/credentials or ~/.aws/config, with `role_arn` and `source_profile`; then what the library finds by itself from the
-daemon's environment: SSO, web identity (AWS_WEB_IDENTITY_TOKEN_FILE), `credential_process`, ECS and EKS, EC2 (IMDSv2).
-The library renews what expires; the profile's files are read again after a denial.
+~/.aws/credentials or ~/.aws/config, with `role_arn` and `source_profile` or with `credential_process`; then what the library
+finds by itself from the daemon's environment: SSO, web identity (AWS_WEB_IDENTITY_TOKEN_FILE), ECS and EKS, EC2 (IMDSv2).
+The library renews what it found when it expires; the profile is read again after a denial, and before its keys expire.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sccache.errors import ConfigError, StorageError, Trouble
 from sccache.storage.opendal_backend import OpendalBackend
 from sccache.storage.opendal_errors import Failure
 from sccache.storage.s3_profile import read_profile
+
+if TYPE_CHECKING:
+    import opendal
 
 DEFAULT_REGION = "us-east-1"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_S3_ENDPOINT")
@@ -39,6 +43,7 @@ class S3Backend(OpendalBackend):
         self._region: str | None = settings["region"] or _first(ambient, REGION_VARIABLES)
         self._is_anonymous = bool(settings["no_credentials"])
         self._uses_files = not keys and not self._is_anonymous
+        self._renew_at_s: float | None = None
         options = {"bucket": settings["bucket"], **keys, **_encryption(settings)}
         endpoint = _endpoint(settings, ambient)
         if endpoint:
@@ -52,10 +57,17 @@ class S3Backend(OpendalBackend):
     async def _options(self) -> Mapping[str, str]:
         options = dict(self._fixed)
         if self._uses_files:
-            options |= await asyncio.to_thread(read_profile, self._ambient)
+            profile = await asyncio.to_thread(read_profile, self._ambient)
+            options |= profile.options
+            self._renew_at_s = profile.renew_at_s
         if self._region:
             options["region"] = self._region
         return {"region": DEFAULT_REGION, **options}
+
+    async def _open(self) -> "opendal.AsyncOperator":
+        if self._renew_at_s is not None and time.time() >= self._renew_at_s:
+            self._operator = None
+        return await super()._open()
 
     def _error(self, failure: Failure) -> StorageError:
         error = super()._error(failure)
