@@ -1,4 +1,4 @@
-"""Where S3's credentials come from, each against a strict server: signatures, tokens, roles and expiry are checked.
+"""Where S3's credentials come from, and AWS's own addresses, each against a strict server: signatures, tokens, roles and expiry are checked.
 
 The library looks at its process's environment, and AWS's addresses are fixed: so each case runs in a process of its own, whose
 HTTPS proxy and certificate authority are the test's.
@@ -279,3 +279,13 @@ def test_a_certificate_that_nobody_trusts(env: dict[str, str]) -> None:
     keys = {**env, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}
     del keys["SSL_CERT_FILE"]
     assert use(keys, "read:x", "write:x")[:2] == ["BAD_TLS the certificate's issuer is not trusted"] * 2
+
+
+@pytest.mark.parametrize("endpoint", ["", "https://s3.us-east-1.amazonaws.com", "https://sccache-test.s3.us-east-1.amazonaws.com"])
+def test_virtual_host_style(env: dict[str, str], aws: S3Place, endpoint: str) -> None:
+    """The bucket is in the host's name, once."""
+    keys = {**env, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "SCCACHE_S3_ENABLE_VIRTUAL_HOST_STYLE": "true"}
+    aws.control()
+    assert use({**keys, **({"SCCACHE_ENDPOINT": endpoint} if endpoint else {})}, "write:v", "read:v")[:2] == ["None", "b'value of v'"]
+    requests = [(entry["headers"]["host"], entry["path"]) for entry in aws.control()]
+    assert requests == [("sccache-test.s3.us-east-1.amazonaws.com", "/v")] * 2
