@@ -84,11 +84,26 @@ def test_few_requests(case: Case) -> None:
         assert case.fresh() == case.read[:1]
         await backend.write(ENTRY, b"first")
         assert case.fresh() == case.write
+        async with aclosing(case.made()) as other:
+            await other.write(ENTRY, b"second")
+            assert case.fresh() == case.write[:1]
         assert await backend.read(ENTRY) == b"first"
         assert case.fresh() == case.read
-        await backend.write(ENTRY, b"second")
-        assert case.fresh() == case.write[:1]
-        assert await backend.read(ENTRY) == b"first"
+
+    case.run(body)
+
+
+def test_a_damaged_result_is_made_anew(case: Case) -> None:
+    """Who has read a result and writes it again means another one: from then on everybody reads that."""
+
+    async def body(backend: GhaBackend) -> None:
+        await backend.write(ENTRY, b"damaged")
+        async with aclosing(case.made()) as other:
+            assert await other.read(ENTRY) == b"damaged"
+            await other.write(ENTRY, b"good")
+        assert await backend.read(ENTRY) == b"good"
+        await backend.write(ENTRY, b"better")
+        assert await backend.read(ENTRY) == b"better"
 
     case.run(body)
 

@@ -3,14 +3,16 @@
 Owns: which service is spoken to and with what token, names and version of entries, mutable objects over immutable entries.
 Must not know: the services' requests (gha_v1.py, gha_v2.py), what is kept.
 
-    <entry's key> ::= "sccache/" <name>                          ; results: written once
-                    | "sccache/" <name> "-" <digest of blob>     ; manifests: the newest of that beginning counts
+    <entry's key> ::= "sccache/" <name>                          ; a result, as it was first written
+                    | "sccache/" <name> "-" <digest of blob>     ; any state of a manifest; a later state of a result
     <version> ::= "sccache-v" <KEY_VERSION> "." <ENTRY_VERSION> [ "-" <gha.version> ]
 
-An entry cannot be changed, but a manifest is: it gains variants.  So each state of a manifest is an entry of its own, and is
-read as "the most recently created entry whose key begins so", which both services offer for restore keys
+An entry cannot be changed, but objects are: a manifest gains variants, a damaged result is made anew.  So a later state is an entry
+of its own, and what is read is the most recently created entry whose key begins with the name and "-", else the one with just the
+name.  Both services look keys up in that way, as restore keys
 (https://docs.github.com/en/actions/reference/workflows-and-actions/dependency-caching#cache-key-matching).
-With the digest as its end, jobs that write the same manifest at once make one entry.
+A result that nobody here has read is written under its name alone, and a manifest's state has its digest: so jobs that write the same
+at once make one entry.
 
 The version holds our formats' versions, not the program's: an upgrade keeps the cache unless a format changed.  A changed
 format must have another version, since an entry that can no longer be read could not be replaced either.
@@ -32,6 +34,8 @@ from sccache.storage.http import HttpClient
 ROOT = "sccache/"
 DIGEST_LENGTH = 16
 """64 bits tell the few states of one manifest apart."""
+MAX_FOUND = 1 << 15
+"""Most results of which is remembered that they were read, so that writing one means another state of it."""
 MAX_UNFINISHED = 256
 """Most reservations that are remembered after their upload failed."""
 CONTAINERS = "in a container, pass ACTIONS_RUNTIME_TOKEN, ACTIONS_RESULTS_URL, ACTIONS_CACHE_URL and ACTIONS_CACHE_SERVICE_V2 on"
@@ -43,11 +47,8 @@ OLD_TOKEN = "ACTIONS_RUNTIME_TOKEN is not valid (any more): it ends with the job
 class Service(Protocol):
     """One version of the cache service."""
 
-    async def find(self, key: str, prefix: str) -> str | None:
-        """Where to download the entry `key` from; None if there is none.
-
-        If `prefix` is given, the newest entry whose key begins with it will do.
-        """
+    async def find(self, key: str) -> str | None:
+        """Where to download from: the newest entry whose key is `key`, "-" and more, else `key` itself; None if there is none."""
 
     async def reserve(self, key: str, size_bytes: int) -> str:
         """Begin an entry: what `fill` needs to know of it; "" if there is one, or another job is at it."""
@@ -73,6 +74,7 @@ class GhaBackend:
         self._http = HttpClient()
         self._service: Service | None = None
         self._trouble: StorageError | None = None
+        self._found: set[str] = set()
         self._unfinished: dict[str, str] = {}
         self._mode = ambient.get("ACTIONS_CACHE_MODE", "").strip().lower()
         """What the runner lets this job do: `none`, `read`, `write-only`; anything else is everything, as for GitHub's client."""
@@ -97,17 +99,20 @@ class GhaBackend:
         if self._mode == "none":
             raise StorageError(f"this job may not use the cache (ACTIONS_CACHE_MODE={self._mode})", Trouble.DENIED)
         try:
-            url = await service.find(f"{key}-", f"{key}-") if _is_mutable(name) else await service.find(key, "")
-            return None if url is None else await service.download(url)
+            url = await service.find(key)
+            blob = None if url is None else await service.download(url)
         except StorageError as e:
             raise _explained(e) from e
+        if blob is not None and len(self._found) < MAX_FOUND:
+            self._found.add(name)
+        return blob
 
     async def write(self, name: str, blob: bytes) -> None:
         """One request to reserve the entry, one or more to upload it, one to finish it; only the first if it exists."""
         service, key = self._ready(), ROOT + name
         if self._mode in {"none", "read"}:
             raise StorageError(f"this job may not write to the cache (ACTIONS_CACHE_MODE={self._mode})", Trouble.READ_ONLY)
-        if _is_mutable(name):
+        if name in self._found or name.startswith(Kind.MANIFEST.value):
             key = f"{key}-{hashlib.sha256(blob).hexdigest()[:DIGEST_LENGTH]}"
         try:
             await self._save(service, key, blob)
@@ -131,7 +136,7 @@ class GhaBackend:
         try:
             await service.fill(key, reservation, blob)
         except BaseException as e:
-            if kept and isinstance(e, StorageError) and await service.find(key, "") is not None:
+            if kept and isinstance(e, StorageError) and await service.find(key) is not None:
                 return  # the try before has filled it, and only the answer was lost
             if len(self._unfinished) < MAX_UNFINISHED:
                 self._unfinished[key] = reservation
@@ -174,10 +179,6 @@ def _host(url: str) -> str:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
         return ""
-
-
-def _is_mutable(name: str) -> bool:
-    return name.startswith(Kind.MANIFEST.value)
 
 
 def _explained(error: StorageError) -> StorageError:

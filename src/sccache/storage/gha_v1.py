@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from sccache.errors import StorageError, Trouble
-from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, decode, download
+from sccache.storage.gha_v2 import MAX_ANSWER_BYTES, decode, download, is_state_of, look_up_keys
 from sccache.storage.http import Answer, HttpClient
 
 API = "_apis/artifactcache/"
@@ -34,18 +34,16 @@ class ServiceV1:
         self._authorization = f"Bearer {token}"
         self._version = version
 
-    async def find(self, key: str, prefix: str) -> str | None:
-        """GET cache; the first key is the exact one, those after it are beginnings."""
-        keys = f"{key},{prefix}" if prefix else key
-        answer = await self._ask("GET", f"cache?keys={quote(keys, safe='')}&version={quote(self._version, safe='')}", "cache look-up")
+    async def find(self, key: str) -> str | None:
+        """GET cache; the keys after the first are beginnings, each in turn."""
+        keys = quote(",".join(look_up_keys(key)), safe="")
+        answer = await self._ask("GET", f"cache?keys={keys}&version={quote(self._version, safe='')}", "cache look-up")
         if answer.status in {204, 404}:
             return None
         content = decode(answer)
-        # GitHub also takes the key as the beginning of a key; a longer one is another object.
-        matched = str(content.get("cacheKey") or "")
-        if matched and matched != key and not (prefix and matched.startswith(prefix)):
-            return None
         location = content.get("archiveLocation")
+        if not is_state_of(str(content.get("cacheKey") or ""), key):
+            return None
         return location if isinstance(location, str) and location else None
 
     async def reserve(self, key: str, size_bytes: int) -> str:

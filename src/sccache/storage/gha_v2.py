@@ -38,18 +38,14 @@ class ServiceV2:
         self._authorization = f"Bearer {token}"
         self._version = version
 
-    async def find(self, key: str, prefix: str) -> str | None:
-        """GetCacheEntryDownloadURL."""
-        request = {"key": key, "restore_keys": [prefix] if prefix else [], "version": self._version}
-        answer = await self._call("GetCacheEntryDownloadURL", request)
+    async def find(self, key: str) -> str | None:
+        """GetCacheEntryDownloadURL; restore keys are beginnings, each in turn."""
+        first, *others = look_up_keys(key)
+        answer = await self._call("GetCacheEntryDownloadURL", {"key": first, "restore_keys": others, "version": self._version})
         if answer.status == 404:
             return None
         content = decode(answer)
-        if not content.get("ok"):
-            return None
-        # The service also takes the key as the beginning of a key; a longer one is another object.
-        matched = _text(content, "matched_key", "matchedKey")
-        if matched and matched != key and not (prefix and matched.startswith(prefix)):
+        if not content.get("ok") or not is_state_of(_text(content, "matched_key", "matchedKey"), key):
             return None
         return _text(content, "signed_download_url", "signedDownloadUrl") or None
 
@@ -94,6 +90,16 @@ class ServiceV2:
             name=method,
             is_repeatable=True,
         )
+
+
+def look_up_keys(key: str) -> tuple[str, ...]:
+    """What a service is asked for: first an exact key, which is none of ours, then beginnings; the newest entry of the first that fits."""
+    return f"{key}-", f"{key}-", key
+
+
+def is_state_of(matched: str, key: str) -> bool:
+    """Whether the entry that a service found is the object; a longer name is another one.  Some services do not say what they found."""
+    return not matched or matched == key or matched.startswith(f"{key}-")
 
 
 async def download(http: HttpClient, url: str) -> bytes | None:
