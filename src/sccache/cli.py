@@ -20,6 +20,7 @@ from sccache.protocol.blocking import Connection, NoDaemonError, connect
 from sccache.stats import ServerInfo, Stats, printable, render_json, render_text
 
 EXIT_OK, EXIT_PARSE, EXIT_ERROR = 0, 1, 2
+EXIT_UNUSABLE = 1  # --check-storage: a storage does not do what the settings ask of it
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0  # a daemon that packs a huge object may be slow to answer
 WAIT_FOR_EXIT_S = 10.0
@@ -154,16 +155,30 @@ def _info_without_daemon(context: Context) -> ServerInfo:
     from sccache.daemon.state import stats_path
 
     config = context.config
+    location, max_bytes, notes = _storage_without_daemon(config)
     return ServerInfo(
         stats=Stats.load(stats_path(config, context.address)),
-        cache_location=disk_location(config),
+        cache_location=location,
         cache_size=None,
-        max_cache_size=config.disk.size_bytes,
+        max_cache_size=max_bytes,
         use_preprocessor_cache_mode=config.disk.preprocessor.use_preprocessor_cache_mode,
         version=__version__,
         basedirs=list(config.basedirs),
-        notes=list(config.notes()),
+        notes=notes,
     )
+
+
+def _storage_without_daemon(config: Config) -> tuple[str, int | None, list[str]]:
+    """Location, most bytes and notes of the storage that the next daemon will open."""
+    if not config.remotes and not config.multilevel.chain:
+        return disk_location(config), config.disk.size_bytes, []
+    from sccache.storage import factory  # only those with remote storage wait for its modules
+
+    try:
+        levels = factory.open_levels(config)
+    except ConfigError as e:
+        return disk_location(config), config.disk.size_bytes, [f"{e}; the local disk is used instead."]
+    return levels.location(), levels.max_bytes(), []
 
 
 def disk_location(config: Config) -> str:
@@ -316,6 +331,15 @@ def _not_yet(invocation: Invocation, _: Context) -> int:
     raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
 
 
+def _check_storage(invocation: Invocation, context: Context) -> int:
+    from sccache import check_storage
+
+    found = check_storage.check(context.config)
+    render = check_storage.render_json if invocation.stats_format == "json" else check_storage.render_text
+    _write(render(found))
+    return EXIT_OK if all(level.usable for level in found) else EXIT_UNUSABLE
+
+
 def _debug_preprocessor_cache(_: Invocation, context: Context) -> int:
     from sccache.preprocessor_cache import dump
 
@@ -332,6 +356,7 @@ COMMANDS: dict[Command, Callable[[Invocation, Context], int]] = {
     Command.START_FOR_COMPILE: _start_for_compile,
     Command.STOP_SERVER: _stop_server,
     Command.ZERO_STATS: _zero_stats,
+    Command.CHECK_STORAGE: _check_storage,
     Command.DEBUG_PREPROCESSOR_CACHE: _debug_preprocessor_cache,
     Command.DIST_STATUS: _dist_status,
     Command.DIST_AUTH: _not_yet,

@@ -13,7 +13,6 @@ from sccache import __version__
 
 FORMATS = ("text", "json")
 FEATURES = ("S3", "Redis", "Memcached", "GCS", "GHA", "Azure", "WebDAV", "OSS", "COS")
-ENABLED_FEATURES: frozenset[str] = frozenset()  # remote storage comes with the next version
 PACKAGE_VALUES = 2
 
 
@@ -27,6 +26,7 @@ class Command(Enum):
     """Internal: a launcher starts a daemon in passing.  Quiet, and content with the unix socket."""
     STOP_SERVER = "--stop-server"
     ZERO_STATS = "--zero-stats"
+    CHECK_STORAGE = "--check-storage"
     DIST_AUTH = "--dist-auth"
     DIST_STATUS = "--dist-status"
     DEBUG_PREPROCESSOR_CACHE = "--debug-preprocessor-cache"
@@ -146,8 +146,7 @@ def version_text() -> str:
 
 def help_text() -> str:
     """What --help prints."""
-    features = "".join(f"    {name + ':':<11}{'true' if name in ENABLED_FEATURES else 'false'}\n" for name in FEATURES)
-    return HELP + features
+    return HELP + "".join(f"    {name + ':':<11}true\n" for name in FEATURES)
 
 
 HELP = f"""A compiler cache: runs a compiler, and the next time gives back what it made.
@@ -162,10 +161,11 @@ Put `sccache` in front of the compiler, or let the build tool do so:
 Options:
   -s, --show-stats                 show cache statistics
       --show-adv-stats             show cache statistics by language and compiler
-      --stats-format <FMT>         how statistics are shown [default: text] [possible values: text, json]
+      --stats-format <FMT>         how statistics and the check are shown [default: text] [possible values: text, json]
   -z, --zero-stats                 set all statistics to zero
       --start-server               start the background daemon (a compile does so by itself)
       --stop-server                stop the background daemon and show its statistics
+      --check-storage              write to and read from each configured storage, and say what is wrong
       --debug-preprocessor-cache   show what the preprocessor cache (direct mode) has recorded
       --dist-auth                  log in to a distributed compilation service
       --dist-status                show the status of distributed compilation as JSON

@@ -1,8 +1,10 @@
 """One compile, top to bottom.  READ SECOND (after model.py).
 
-    request ─▶ driver ─▶ arguments ─▶ toolchain ─▶ manifest ─▶ hit
-                                                   └▶ preprocess ─▶ text key ─▶ hit
-                                                                    └▶ compile ─▶ answer ─▶ store
+    request ─▶ answered before? ─▶ hit
+               └▶ driver ─▶ arguments ─▶ toolchain ─▶ manifest ─▶ hit
+                                                      └▶ being compiled for another? ─▶ wait, manifest ─▶ hit
+                                                         └▶ preprocess ─▶ text key ─▶ hit
+                                                                          └▶ compile ─▶ answer ─▶ store
 
 Every way out that is not a hit or a cached compile ends in running the compiler; nothing here may fail a build.
 Owns: the order of the stages and what each outcome counts as.  Must not know: sockets, processes, how anything is stored.
@@ -10,33 +12,58 @@ Owns: the order of the stages and what each outcome counts as.  Must not know: s
 
 import logging
 import time
-from typing import assert_never
+from collections.abc import Coroutine, Mapping
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import Struct
 
 from sccache.compilers import c_family
-from sccache.model import CannotCache, CompileRequest, NotCompilation, ParsedArguments
+from sccache.errors import Trouble
+from sccache.model import CannotCache, CompileRequest, Diagnostics, NotCompilation, ParsedArguments
 from sccache.stages import job as job_stage
 from sccache.stages import lookup, recipes, results
 from sccache.stages.bench import Bench
-from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
+from sccache.stages.flights import Flight, Flights
+from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay, StoreSoon
+from sccache.stages.hot import HotRequests
 from sccache.stages.job import Job
 from sccache.stages.toolchains import Driver, ForeignCompiler, Toolchains
 
 log = logging.getLogger(__name__)
 
 
+class _Turn(Struct, frozen=True):
+    """One job on its way from a miss to a result."""
+
+    job: Job
+    hands: Hands
+    flight: Flight
+    """What others wait for that ask for the same."""
+    reason: str
+    """Why it was not found so far."""
+    told: Mapping[str, tuple[Diagnostics, ...]] = {}
+    """Messages of the entries that it would replace."""
+
+
 class Pipeline:
     """Compiles for one configuration; the daemon keeps one for each that its clients use."""
 
-    def __init__(self, bench: Bench, scratch: recipes.Scratch) -> None:
+    def __init__(self, bench: Bench, scratch: recipes.Scratch, store_soon: StoreSoon) -> None:
         self._bench = bench
         self._files = bench.files
         self._stats = bench.stats
         self._scratch = scratch
-        self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source())
-        self.hot = lookup.HotRequests(bench.files, bench.storage, bench.stats)
+        self._store_soon = store_soon
+        self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source(), store_soon)
+        self._flights = Flights()
+        self.hot = HotRequests(bench.files, bench.storage, bench.stats)
 
-    async def compile(self, request: CompileRequest, hands: Hands, store: results.StoreSoon) -> Answer:
-        """Answer one request; what is to be kept is handed to `store`, to be done after the answer."""
+    async def compile(self, request: CompileRequest, hands: Hands) -> Answer:
+        """Answer one request; what is to be kept is done after the answer."""
+        finish = await self.hot.hit(request.identity)
+        if finish is not None:
+            return finish
         self._stats.count("compile_requests")
         driver = await self._toolchains.driver(request, hands)
         if driver is None:
@@ -57,32 +84,34 @@ class Pipeline:
                 return untouched
             case ParsedArguments():
                 self._stats.count("requests_executed")
-                return await self._compile_parsed(request, driver, parsed, hands, store)
+                return await self._compile_parsed(request, driver, parsed, hands)
             case never:
                 assert_never(never)
 
-    async def _compile_parsed(
-        self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands, store: results.StoreSoon
-    ) -> Answer:
+    async def _compile_parsed(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Answer:
         if "SCCACHE_NO_CACHE" in request.env:
             return await self._run_uncached(request, driver, hands, counted_as=None)
         job = await self._make_job(request, driver, parsed, hands)
         if job is None:
             log.debug("[%s]: not cached: the source, or a file that an option names, cannot be read", parsed.output)
             return await self._run_uncached(request, driver, hands, counted_as="non_cacheable_compilations")
+        key = job.manifest_key()
         if "SCCACHE_RECACHE" in request.env:
-            return await self._miss(job, hands, store, "forced recache", None)
-        found = lookup.direct(job, self._files, self._bench.storage)
-        match found:
-            case lookup.Hit():
-                answer = await self._hit(job, found, direct=True)
-                return answer or await self._miss(job, hands, store, "damaged entry", None)
-            case lookup.Miss(reason=reason):
-                if reason in ("damaged manifest", "damaged entry"):
-                    self._stats.count("cache_read_errors")
-                return await self._without_manifest(job, hands, store, reason)
-            case never:
-                assert_never(never)
+            with self._flights.begin(key) as flight:
+                return await self._miss(_Turn(job, hands, flight, "forced recache"), None)
+        found = await lookup.direct(job, key, self._files, self._bench.storage)
+        if isinstance(found, lookup.Miss) and lookup.is_direct(job) and await self._flights.joined(key):
+            found = await lookup.direct(job, key, self._files, self._bench.storage)
+            if isinstance(found, lookup.Miss):
+                self._flights.was_in_vain(key)
+        if isinstance(found, lookup.Hit):
+            answer = await self._hit(job, found, direct=True)
+            if answer is not None:
+                return answer
+            found = lookup.Miss("damaged entry")
+        self._count_trouble(found)
+        with self._flights.begin(key) as flight:
+            return await self._without_manifest(_Turn(job, hands, flight, found.reason, found.told))
 
     async def _make_job(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Job | None:
         toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
@@ -97,22 +126,31 @@ class Pipeline:
             memories=self._bench.memories,
         )
 
-    async def _without_manifest(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str) -> Answer:
+    async def _without_manifest(self, turn: _Turn) -> Answer:
+        job = turn.job
         if self._bench.config.depend_mode and lookup.is_direct(job) and recipes.can_depend(job):
-            return await self._miss(job, hands, store, reason, None)
-        text = await recipes.preprocess(job, hands, self._scratch, self._files)
+            return await self._miss(turn, None)
+        text = await recipes.preprocess(job, turn.hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why
-            return await self._miss(job, hands, store, reason, None)
-        found = lookup.by_text(job, text, self._bench.storage)
+            return await self._miss(turn, None)
+        found = await lookup.by_text(job, text, self._bench.storage)
         if isinstance(found, lookup.Hit):
             answer = await self._hit(job, found, direct=False)
             if answer is not None:
                 observed = await results.observe_hit(job, text, self._bench)
                 if observed is not None:
-                    store(results.record_hit(job, text, observed, found.key, self._bench))
+                    self._keep_soon(results.record_hit(job, text, observed, found.key, self._bench), turn.flight)
                 return answer
-            reason = "damaged entry"
-        return await self._miss(job, hands, store, reason, text)
+            return await self._miss(msgspec.structs.replace(turn, reason="damaged entry"), text)
+        self._count_trouble(found)
+        reason = found.reason if found.trouble or found.damaged else turn.reason
+        return await self._miss(msgspec.structs.replace(turn, reason=reason, told={**turn.told, **found.told}), text)
+
+    def _count_trouble(self, miss: lookup.Miss) -> None:
+        if miss.trouble is Trouble.TIMED_OUT:
+            self._stats.count("cache_timeouts")
+        elif miss.trouble is not None or miss.damaged:
+            self._stats.count("cache_read_errors")
 
     async def _hit(self, job: Job, hit: lookup.Hit, *, direct: bool) -> Finish | None:
         start = time.monotonic_ns()
@@ -125,19 +163,17 @@ class Pipeline:
                 self.hot.remember(job, hit)
         return finish
 
-    async def _miss(self, job: Job, hands: Hands, store: results.StoreSoon, reason: str, text: recipes.Preprocessed | None) -> Answer:
-        recipe = recipes.compile_recipe(job, self._scratch, text)
-        attempt = results.begin(job, text)
+    async def _miss(self, turn: _Turn, text: recipes.Preprocessed | None) -> Answer:
+        recipe = recipes.compile_recipe(turn.job, self._scratch, text)
+        attempt = results.begin(turn.job, text)
         try:
-            return await self._compile_and_keep(attempt, recipe, hands, store, reason)
+            return await self._compile_and_keep(attempt, recipe, turn)
         finally:
             results.end(attempt)
 
-    async def _compile_and_keep(
-        self, attempt: results.Attempt, recipe: recipes.Recipe, hands: Hands, store: results.StoreSoon, reason: str
-    ) -> Replay:
-        job = attempt.job
-        ran = await hands.run(recipe.command)
+    async def _compile_and_keep(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> Replay:
+        job, reason = turn.job, turn.reason
+        ran = await turn.hands.run(recipe.command)
         language, advanced = job.statistics_names()
         log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
         if ran.status != 0:
@@ -155,8 +191,23 @@ class Pipeline:
             if reason == "damaged entry":
                 self._stats.count_language("cache_errors", language, advanced)
             self._stats.miss(language, advanced, ran.duration_ns, reason)
-            store(results.keep(kept, self._bench))
+            self._keep_soon(results.keep(kept, turn.told, self._bench), turn.flight)
         return Replay()
+
+    def _keep_soon(self, work: Coroutine[Any, Any, None], flight: Flight) -> None:
+        """Have something kept after the answer; who waits for it is told when it can be found."""
+
+        async def keep() -> None:
+            try:
+                await work
+                flight.land(kept=True)
+            finally:
+                flight.land(kept=False)
+
+        if self._store_soon(keep()):
+            flight.keep_later()
+        else:
+            work.close()
 
     async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:
         on_terminal = recipes.is_on_terminal(request)

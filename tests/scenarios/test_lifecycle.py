@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -318,3 +319,84 @@ def test_not_cached_reasons_are_named(w: World) -> None:
     w.run("gcc", "-c", "a.c", "a.c")
     stats = _stats(w)
     assert stats["not_cached"] or stats["requests_not_compile"]
+
+
+SLOW = "".join(f"template <int N> struct S{n} {{ static int f(int x) {{ return S{n}<N - 1>::f(x * N) ^ x; }} }};\n"
+               f"template <> struct S{n}<0> {{ static int f(int x) {{ return x; }} }};\nint f{n}(int x) {{ return S{n}<200>::f(x); }}\n"
+               for n in range(12))  # fmt: skip
+"""Takes a second or more, so that compiles started together meet."""
+
+
+def _start_many(w: World, count: int, *options: str) -> list[subprocess.Popen[bytes]]:
+    return [
+        subprocess.Popen(
+            w.compiler("g++", "-O1", "-c", "slow.cc", "-o", f"slow{n}.o", *options),
+            cwd=w.root, env=w.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_identical_compiles_are_done_once(w: World) -> None:
+    """Eight at a time: one compiler, and the object in eight places, each with the messages."""
+    if os.environ.get("SCCACHE_TEST_MODE") == "indirect":
+        pytest.skip("without direct mode nothing tells that they are the same before they are preprocessed")
+    w.write("slow.cc", SLOW + "int unused() { int u; return 1; }\n")
+    w.run("g++", "-O1", "-c", "-x", "c++", "/dev/null", "-o", "n.o")  # so that the compiler is known
+    before = _stats(w)
+    w.settle()
+    for process in _start_many(w, 8, "-Wall"):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert b"unused variable" in err
+    after = _stats(w)
+    assert after["compilations"] == before["compilations"] + 1  # type: ignore[operator]
+    assert after["direct_hits"] == before["direct_hits"] + 7  # type: ignore[operator]
+    assert (
+        subprocess.run(["g++", "-O1", "-Wall", "-c", "slow.cc", "-o", "plain.o"], cwd=w.root, check=True, capture_output=True).returncode
+        == 0
+    )
+    assert {w.path(f"slow{n}.o").read_bytes() for n in range(8)} == {w.path("plain.o").read_bytes()}
+
+
+def test_identical_compiles_that_fail(w: World) -> None:
+    """Each has its own compiler and its own message; a second time nobody waits for another."""
+    w.write("slow.cc", SLOW + "int broken( { }\n")
+    for _ in range(2):
+        w.settle()
+        for process in _start_many(w, 8):
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == 1
+            assert b"slow.cc:" in err
+            assert b"error:" in err
+    assert _stats(w)["compile_fails"] == 16
+
+
+def test_who_waits_survives_the_first(w: World) -> None:
+    """The launcher whose compile others wait for is killed: they go on."""
+    w.write("slow.cc", SLOW)
+    w.run("g++", "-O1", "-c", "-x", "c++", "/dev/null", "-o", "n.o")
+    w.settle()
+    (first,) = _start_many(w, 1)
+    wait_until(lambda: first.poll() is not None or _compiles_in(w.root), "the first compile runs")
+    others = _start_many(w, 3)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    for process in others:
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0, b"")
+    assert w.path("slow2.o").stat().st_size > 0
+
+
+def _compiles_in(directory: Path) -> bool:
+    for process in Path("/proc").iterdir():
+        try:
+            if (
+                process.name.isdigit()
+                and b"cc1plus" in (process / "cmdline").read_bytes()
+                and os.readlink(process / "cwd") == str(directory)
+            ):
+                return True
+        except OSError:
+            continue
+    return False

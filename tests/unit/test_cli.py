@@ -44,6 +44,7 @@ def save_stats(env: dict[str, str], stats: Stats) -> None:
         (["--zero-stats"], Command.ZERO_STATS),
         (["--dist-auth"], Command.DIST_AUTH),
         (["--dist-status"], Command.DIST_STATUS),
+        (["--check-storage"], Command.CHECK_STORAGE),
         (["--debug-preprocessor-cache"], Command.DEBUG_PREPROCESSOR_CACHE),
         (["-h"], Command.HELP),
         (["-V"], Command.VERSION),
@@ -207,11 +208,32 @@ def test_warning(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes]
     assert capsysbinary.readouterr().err.startswith(b"sccache: warning: SCCACHE_CACHE_SIZE value is invalid: 'bogus'")
 
 
-def test_remote_note(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch):
-    """Remote storage that is configured is said to be unused."""
-    monkeypatch.setenv("SCCACHE_BUCKET", "b")
+def test_remote_without_a_daemon(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch):
+    """The statistics name the storage that a daemon would open."""
+    monkeypatch.setenv("SCCACHE_WEBDAV_ENDPOINT", "http://127.0.0.1:1/cache")
     assert cli.main(["-s"]) == 0
-    assert b"\nNote: Remote storage (s3) is configured but not supported" in capsysbinary.readouterr().out
+    shown = capsysbinary.readouterr().out
+    assert re.search(rb"^Cache location +webdav, name: , prefix: /$", shown, re.MULTILINE)
+    assert b"Max cache size" not in shown
+
+
+def test_unusable_storage_without_a_daemon(
+    env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+):
+    """The statistics are shown all the same, and say what is wrong."""
+    monkeypatch.setenv("SCCACHE_MULTILEVEL_CHAIN", "disk,floppy")
+    monkeypatch.setenv("SCCACHE_DIR", "/nonexistent/cache")
+    assert cli.main(["-s"]) == 0
+    assert b"\nNote: Unknown cache level: 'floppy'; the local disk is used instead.\n" in capsysbinary.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["--check-storage"], ["--start-server"]])
+def test_unusable_storage(env: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str]):
+    """Who asks for that storage learns what is wrong, with exit code 2."""
+    monkeypatch.setenv("SCCACHE_MULTILEVEL_CHAIN", "disk,floppy")
+    monkeypatch.setenv("SCCACHE_DIR", "/nonexistent/cache")
+    assert cli.main(argv) == 2
+    assert "Unknown cache level: 'floppy'" in capsys.readouterr().err
 
 
 def test_start_server_variable(env: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

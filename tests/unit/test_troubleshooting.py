@@ -9,6 +9,7 @@ import pytest
 
 from sccache.compilers.arguments import Role
 from sccache.compilers.c_family import option_tables
+from sccache.stages.lookup import OTHER_TROUBLE, TROUBLES
 from sccache.stats import LABELLED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,14 +41,14 @@ def _called(node: ast.Call) -> str:
 
 
 def miss_reasons() -> set[str]:
-    """What pipeline and look-up say: `Miss("…")`, `self._miss(…, "…", …)`, `reason = "…"`."""
-    found: set[str] = set()
-    for name, tree in _trees():
+    """What pipeline and look-up say: `Miss("…")`, `_miss(…, "…", rejected="…")`, `_Turn(…, "…")`, `reason="…"`, and what storages do."""
+    found: set[str] = {*TROUBLES.values(), OTHER_TROUBLE}
+    for _, tree in _trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _called(node) in ("Miss", "_miss"):
-                found.update(text for argument in node.args for text in _texts(argument))
-            elif isinstance(node, ast.Assign) and name == "pipeline.py" and isinstance(node.targets[0], ast.Name):
-                found.update(_texts(node.value) if node.targets[0].id == "reason" else ())
+            if isinstance(node, ast.Call) and _called(node) in ("Miss", "_miss", "_Turn"):
+                found.update(text for argument in (*node.args, *(word.value for word in node.keywords)) for text in _texts(argument))
+            elif isinstance(node, ast.keyword) and node.arg == "reason":
+                found.update(_texts(node.value))
     return found
 
 

@@ -109,13 +109,6 @@ class Config(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """Sentences about values that were passed over."""
 
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about settings that have no effect in this version."""
-        if not self.remotes:
-            return ()
-        names = ", ".join(remote.name for remote in self.remotes)
-        return (f"Remote storage ({names}) is configured but not supported by this version; the local disk cache is used.",)
-
 
 def _top() -> tuple[Setting, ...]:
     return (

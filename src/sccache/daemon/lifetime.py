@@ -186,6 +186,8 @@ def _serve(daemon: _Daemon, base_dir: str, report: _Report) -> None:
     try:
         settings = ConfigMemory(daemon.env, base_dir, keeps_settings=by_user)
         _log_start(settings.base)
+        if by_user:
+            _check_settings(settings.base)
         run = daemon.run or _real_run()
         run(settings, held, lambda: report(f"ok\n{address.display}"))
     finally:
@@ -194,8 +196,16 @@ def _serve(daemon: _Daemon, base_dir: str, report: _Report) -> None:
 
 def _log_start(config: Config) -> None:
     log.info("server has setup with %s", "ReadOnly" if config.disk.read_only else "ReadWrite")
-    for sentence in (*config.warnings, *config.notes()):
+    for sentence in config.warnings:
         log.warning("%s", sentence)
+
+
+def _check_settings(config: Config) -> None:
+    """Who starts a daemon explicitly learns at once that its storage cannot be; raises ConfigError.  No storage is asked anything."""
+    if config.remotes or config.multilevel.chain:
+        from sccache.storage import factory  # libraries for storages, not needed to find out that there is a daemon already
+
+        factory.open_levels(config)
 
 
 def _real_run() -> Run:

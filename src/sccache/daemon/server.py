@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -48,6 +48,9 @@ class Server:
         self._view = memoryview(self._receive)
         self._namespace = _mount_namespace()
         self._stopping = asyncio.Event()
+        self._flushed = asyncio.Event()
+        self._farewells: set[asyncio.Task[None]] = set()
+        """Conversations with those who asked for the end."""
         self._last_work_s = 0.0
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -65,9 +68,26 @@ class Server:
             async with self.workshop:
                 await self._until_stopped()
                 self._stop_listening()
-                await self._drain()
+                await self._wind_up()
         finally:
             self._stop_listening()
+
+    async def _wind_up(self) -> None:
+        """Let what is under way end, write out what waits; then those who asked for the end learn how it went."""
+        beating = asyncio.get_running_loop().create_task(self._keep_all_alive())
+        try:
+            await self._drain()
+            await self.workshop.flush()
+            self._flushed.set()
+            await self._settle(self._farewells)
+        finally:
+            beating.cancel()
+
+    async def _keep_all_alive(self) -> None:
+        while True:
+            for connection in self._connections:
+                connection.keep_alive()
+            await asyncio.sleep(KEEP_ALIVE_EVERY_S)
 
     def _stop_listening(self) -> None:
         """Let another daemon take over, with our statistics; what is connected stays."""
@@ -86,6 +106,7 @@ class Server:
             for connection in self._connections:
                 connection.keep_alive()
             self.workshop.save_soon()
+            self.workshop.tidy()
             limit_s = self._memory.base.idle_timeout_s
             busy = self._connections or self.workshop.is_busy()
             if busy:
@@ -96,7 +117,10 @@ class Server:
 
     async def _drain(self) -> None:
         """Let launchers that wait for an answer get it; those whose compiler runs finish on their own."""
-        waiting = list(self._connections.values())
+        await self._settle(task for task in self._connections.values() if task not in self._farewells)
+
+    async def _settle(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        waiting = list(tasks)
         if waiting:
             await asyncio.wait(waiting, timeout=DRAIN_TIMEOUT_S)
         for task in waiting:
@@ -234,20 +258,23 @@ class Server:
             await connection.send(messages.encode_exec())  # another mount namespace: our paths are not theirs
             return
         config, request = self._requests.request(message)
-        answer: Answer | None = self.workshop.hit_nowait(config, request.identity)
-        if answer is None:
-            answer = await self.workshop.compile(config, request, connection)
-        await connection.send(_frame(answer))
+        await connection.send(_frame(await self.workshop.compile(config, request, connection)))
 
     async def _control(self, connection: Connection, message: messages.Control) -> None:
         request = control.decode_request(message.payload)
         if isinstance(request, control.Shutdown):
-            answer = self.workshop.answer(request)
-            self._stop_listening()
-            self._stopping.set()
-        else:
-            answer = await asyncio.to_thread(self.workshop.answer, request)
+            await self._say_farewell()
+        answer = await self.workshop.answer(request)
         await connection.send(messages.encode_control_reply(control.encode_answer(answer)))
+
+    async def _say_farewell(self) -> None:
+        """Begin the end, and wait until nothing is left to be lost."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._farewells.add(task)
+        self._stop_listening()
+        self._stopping.set()
+        await self._flushed.wait()
 
 
 def _frame(answer: Answer) -> bytes:

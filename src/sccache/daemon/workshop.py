@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, assert_never
 
@@ -17,6 +18,7 @@ import msgspec
 from sccache import __version__
 from sccache.config.schema import Config
 from sccache.daemon import state
+from sccache.daemon.storages import Opened, Storages
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest
 from sccache.pipeline import Pipeline
@@ -29,11 +31,10 @@ from sccache.stages.hands import Answer, Finish, Hands
 from sccache.stages.places import Places
 from sccache.stages.recipes import Scratch
 from sccache.stats import ServerInfo, Stats
-from sccache.storage.disk import DiskStorage
 
 log = logging.getLogger(__name__)
 
-FLUSH_TIMEOUT_S = 30.0
+FLUSH_TIMEOUT_S = 30.0  # for results that are being packed, and once more for uploads
 MAX_PENDING_STORES = 512  # results that wait to be written; beyond it they are dropped and counted
 MAX_PIPELINES = 16  # settings in use at a time; a script that makes up new ones per compile must not fill memory
 SCRATCH_PREFIX = "work-"
@@ -54,51 +55,61 @@ class Workshop:
         _remove_leftovers(address.runtime_dir)
         self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)
         self._scratch = Scratch(self._scratch_directory)
-        self._storages: dict[str, DiskStorage] = {}
-        self._pipelines: dict[int, Pipeline] = {}
+        self._storages = Storages(self._scratch_directory)
+        self._pipelines: dict[int, tuple[Pipeline, Opened]] = {}
         """By the identity of their Config, which each keeps alive."""
         self._stores: set[asyncio.Task[None]] = set()
         self._current = config
+        self._is_flushed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.flush()
+        self.save_soon()
+        self._save_files()
+        await self._storages.aclose()
+        shutil.rmtree(self._scratch_directory, ignore_errors=True)
+
+    async def flush(self) -> None:
+        """Before the end: store what is pending, upload what waits, within a deadline."""
+        if self._is_flushed:
+            return
+        self._is_flushed = True
         if self._stores:
             _, late = await asyncio.wait(self._stores, timeout=FLUSH_TIMEOUT_S)
             if late:
                 log.warning("%d results were not stored in time and are lost", len(late))
-        self.save_soon()
-        self._save_files()
-        for storage in self._storages.values():
-            storage.close()
-        shutil.rmtree(self._scratch_directory, ignore_errors=True)
+        await self._storages.flush(FLUSH_TIMEOUT_S)
 
     def is_busy(self) -> bool:
         """Whether results wait to be stored."""
-        return bool(self._stores)
+        return bool(self._stores) or self._storages.has_pending()
 
     def pipeline(self, config: Config) -> Pipeline:
         """The pipeline for these settings."""
+        return self._place(config)[0]
+
+    def _place(self, config: Config) -> tuple[Pipeline, Opened]:
         known = self._pipelines.get(id(config))
         if known is not None and config is self._current:
             return known
-        self._current = config  # what the statistics tell of; its limits are the storage's now
-        storage = self._storage(config)
+        self._current = config  # what the statistics tell of
+        opened = self._storages.get(config)
         if known is None:
             if len(self._pipelines) >= MAX_PIPELINES:
                 self._pipelines.clear()
-            known = self._pipelines[id(config)] = Pipeline(Bench(config, storage, self.stats, self._memories), self._scratch)
+            bench = Bench(config, opened.levels, self.stats, self._memories)
+            known = Pipeline(bench, self._scratch, partial(self._store_soon, opened)), opened
+            self._pipelines[id(config)] = known
         return known
 
-    def _storage(self, config: Config) -> DiskStorage:
-        disk = config.disk
-        key = f"{disk.dir}\0{disk.read_only}"
-        storage = self._storages.get(key)
-        if storage is None:
-            storage = self._storages[key] = DiskStorage(disk.dir, disk.size_bytes, read_only=disk.read_only)
-        storage.max_size_bytes = disk.size_bytes
-        return storage
+    def tidy(self) -> None:
+        """Now and then: close storages that no settings in use name."""
+        closed = self._storages.close_unused(self._storages.get(self._current))
+        if closed:
+            self._pipelines = {key: place for key, place in self._pipelines.items() if place[1] not in closed}
 
     def hit_nowait(self, config: Config, identity: tuple[object, ...]) -> Finish | None:
         """The answer to a request answered before, if it still stands."""
@@ -106,49 +117,60 @@ class Workshop:
 
     async def compile(self, config: Config, request: CompileRequest, hands: Hands) -> Answer:
         """Answer one request."""
-        return await self.pipeline(config).compile(request, hands, self._store_soon)
+        pipeline, opened = self._place(config)
+        opened.users += 1
+        try:
+            return await pipeline.compile(request, hands)
+        finally:
+            opened.users -= 1
 
-    def _store_soon(self, work: Coroutine[Any, Any, None]) -> None:
+    def _store_soon(self, opened: Opened, work: Coroutine[Any, Any, None]) -> bool:
         if len(self._stores) >= MAX_PENDING_STORES:
             work.close()
             self.stats.count("cache_write_errors")
-            return
+            return False
         task = asyncio.get_running_loop().create_task(work)
         self._stores.add(task)
-        task.add_done_callback(self._stored)
+        opened.users += 1
+        task.add_done_callback(partial(self._stored, opened))
+        return True
 
-    def _stored(self, task: asyncio.Task[None]) -> None:
+    def _stored(self, opened: Opened, task: asyncio.Task[None]) -> None:
+        opened.users -= 1
         self._stores.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.stats.count("cache_write_errors")
             log.error("a result could not be stored", exc_info=error)
 
-    def answer(self, request: control.ControlRequest) -> control.ControlAnswer:
+    async def answer(self, request: control.ControlRequest) -> control.ControlAnswer:
         """Answer the command line."""
         match request:
             case control.GetStats() | control.Shutdown():
-                return self._info()
+                return await self._info()
             case control.ZeroStats():
                 self.stats.zero()
+                for levels in self._storages.all():
+                    levels.zero_stats()
                 self.save_soon()
-                return self._info()
+                return await self._info()
             case control.Ping():
                 return control.Pong(os.getpid(), __version__, self._address.display)
             case never:
                 assert_never(never)
 
-    def _info(self) -> control.Stats:
+    async def _info(self) -> control.Stats:
         config = self._current
-        storage = self._storage(config)
+        opened = self._storages.get(config)
+        levels = opened.levels
         info = ServerInfo(
-            stats=self.stats,
-            cache_location=storage.location(),
-            cache_size=storage.used_bytes(),
-            max_cache_size=config.disk.size_bytes,
+            stats=msgspec.structs.replace(self.stats, multi_level=levels.levels_stats(), remotes=levels.remote_stats()),
+            cache_location=levels.location(),
+            cache_size=await asyncio.to_thread(levels.used_bytes),
+            max_cache_size=levels.max_bytes(),
             use_preprocessor_cache_mode=config.disk.preprocessor.use_preprocessor_cache_mode,
             version=__version__,
             basedirs=list(config.basedirs),
-            notes=list(config.notes()),
+            notes=[*filter(None, (opened.note,)), *levels.notes()],
         )
         return control.Stats(msgspec.Raw(info.to_json()))
 

@@ -62,6 +62,15 @@ class Manifest(Struct, frozen=True):
         others = [known for known in self.variants if not _same_case(known, variant)]
         return Manifest((variant, *others)[:MAX_VARIANTS])
 
+    def merged(self, other: "Manifest") -> "Manifest":
+        """What both know, newest first, each case once, the oldest left out where there are too many."""
+        # Of one case the newer counts: the older one's result may be gone.  Sorting is stable, so the order within a manifest stands.
+        kept: list[Variant] = []
+        for variant in sorted((*self.variants, *other.variants), key=lambda known: -known.created):
+            if not any(_same_case(known, variant) for known in kept):
+                kept.append(variant)
+        return Manifest(tuple(kept[:MAX_VARIANTS]))
+
 
 class Match(Struct, frozen=True):
     """The variant that applies now, and what to watch for it to go on applying."""

@@ -79,6 +79,16 @@ def decode(data: bytes, roots: Sequence[str] = (), key: str = "") -> Manifest:
         raise DamagedError(f"manifest: {e}") from e
 
 
+def merge(near: bytes, far: bytes, roots: Sequence[str] = (), key: str = "") -> bytes:
+    """What the nearer of two levels shall have when the farther one knew better: the variants of both."""
+    known = decode(far, roots, key)
+    try:
+        known = known.merged(decode(near, roots, key))
+    except DamagedError:
+        return far
+    return encode(known, roots, key) or far
+
+
 class _Packer:
     """Gives numbers to paths, names, lists and rows as variants come."""
 

@@ -11,7 +11,7 @@ from sccache.preprocessor_cache.absent import Listings
 from sccache.preprocessor_cache.includes import IncludeMemory
 from sccache.stages.places import Places
 from sccache.stats import Stats
-from sccache.storage.disk import DiskStorage
+from sccache.storage.levels import Levels
 
 
 class Memories(Struct, frozen=True):
@@ -28,7 +28,7 @@ class Bench(Struct, frozen=True):
     """The surroundings of a compile under one configuration."""
 
     config: Config
-    storage: DiskStorage
+    storage: Levels
     stats: Stats
     memories: Memories
 

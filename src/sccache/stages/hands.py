@@ -4,7 +4,8 @@ Owns: these values.  Must not know: sockets, compilers.
 """
 
 import mmap
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -70,3 +71,6 @@ class Exec(Struct, frozen=True):
 
 
 Answer = Finish | Replay | Exec
+
+StoreSoon = Callable[[Coroutine[Any, Any, None]], bool]
+"""Does the work after the answer; False where too much waits already: then it is closed without having begun."""

@@ -22,8 +22,9 @@ from sccache.hashing.keys import KeyBuilder
 from sccache.model import Colour, CompileRequest, FileFacts, ParsedArguments, Terminal
 from sccache.stages.bench import Memories
 from sccache.stages.places import Places
+from sccache.stages.records import Toolchain
 from sccache.stages.roots import Roots
-from sccache.stages.toolchains import Driver, Toolchain
+from sccache.stages.toolchains import Driver
 
 _PACKED_ROLES = frozenset({"pch", "module"})
 _PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")

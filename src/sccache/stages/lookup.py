@@ -1,32 +1,41 @@
 """Find a result, and give it out.
 
-Owns: the ways from a job to an entry (manifest, text), restoring, and the memory of requests seen before.
-Must not know: how a result is made.
+Owns: the ways from a job to an entry (manifest, text), restoring.
+Must not know: how a result is made, how many levels the storage has.
 """
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
+from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from sccache.entry import Entry, open_entry
-from sccache.errors import DamagedError, SccacheError
+from sccache.errors import DamagedError, SccacheError, Trouble
 from sccache.hashing.files import FileMemory, Watch
+from sccache.model import Diagnostics
 from sccache.preprocessor_cache import difference, manifest, manifest_format
 from sccache.stages import outputs
 from sccache.stages.hands import Finish
 from sccache.stages.inputs import are_times_compared
 from sccache.stages.job import Job
 from sccache.stages.recipes import Preprocessed
-from sccache.stats import Stats
-from sccache.storage.disk import DiskStorage, Kind
+from sccache.storage.base import Kind
+from sccache.storage.levels import Absent, Levels
 
 log = logging.getLogger(__name__)
 
 SMALL_ENTRY_BYTES = 1 << 20  # of files: writing more takes over 0.7 ms, done in a thread
-MAX_HOT_REQUESTS = 10_000  # of 14 KB each, for a file with 330 headers
+MAX_RESTORES = 4  # copies of one entry that are tried, where level after level gives a damaged one
+
+TROUBLES = {
+    Trouble.TIMED_OUT: "storage timed out",
+    Trouble.DENIED: "storage denied",
+    Trouble.RATE_LIMITED: "storage rate limited",
+    Trouble.UNREACHABLE: "storage unreachable",
+}
+OTHER_TROUBLE = "storage error"
 
 
 class Hit(Struct, frozen=True):
@@ -34,6 +43,8 @@ class Hit(Struct, frozen=True):
 
     key: str
     entry: Entry
+    level: int
+    """Of the storage: who gave it."""
     size_bytes: int
     """Of its files, decompressed: what it costs to write them."""
     watches: tuple[Watch, ...]
@@ -44,6 +55,12 @@ class Miss(Struct, frozen=True):
     """No entry, and why."""
 
     reason: str
+    trouble: Trouble | None = None
+    """What kept a storage from saying whether it has one."""
+    damaged: bool = False
+    """Something was there that cannot be trusted."""
+    told: Mapping[str, tuple[Diagnostics, ...]] = {}
+    """Messages in the entries that were of no use here, by key: the entry that replaces one keeps them."""
 
 
 def is_direct(job: Job) -> bool:
@@ -52,26 +69,33 @@ def is_direct(job: Job) -> bool:
     return wanted and job.request.env.get("SCCACHE_DIRECT", "").lower() not in ("false", "off", "0")
 
 
-def direct(job: Job, files: FileMemory, storage: DiskStorage) -> Hit | Miss:
-    """Find a result by a manifest."""
+async def direct(job: Job, key: str, files: FileMemory, storage: Levels) -> Hit | Miss:
+    """Find a result by the manifest under `key`: one round trip for it where it is not at hand, one for the entry."""
     if not is_direct(job):
         return Miss("direct mode off")
-    key = job.manifest_key()
-    blob = storage.get_nowait(key, Kind.MANIFEST)
-    if blob is None:
-        return Miss("never seen")
-    try:
-        known = manifest_format.decode(blob, job.roots.home, key)
-    except DamagedError:
-        storage.drop(key, Kind.MANIFEST)
-        return Miss("damaged manifest")
-    match = _variant_that_holds(job, known, files)
-    if match is None:
-        return Miss("an input changed")
+
+    def accept(blob: bytes) -> manifest.Match | None:
+        return _variant_that_holds(job, manifest_format.decode(blob, job.roots.home, key), files)
+
+    def merge(near: bytes, far: bytes) -> bytes:
+        return manifest_format.merge(near, far, job.roots.home, key)
+
+    found = await storage.find(key, Kind.MANIFEST, accept, merge)
+    if isinstance(found, Absent):
+        return _miss(found, "never seen", rejected="an input changed", damaged="damaged manifest")
+    match = found.value
     around = files.watch(job.watched(), job.watched_absences())
     if around is None:
         return Miss("a tool changed")
-    return _load(job, match.variant.result_key, storage, () if _goes_by_time(job, match.variant) else (match.watch, around))
+    return await load(job, match.variant.result_key, storage, () if _goes_by_time(job, match.variant) else (match.watch, around))
+
+
+def _miss(absent: Absent, otherwise: str, *, rejected: str, damaged: str) -> Miss:
+    """A storage that could not be asked outranks what the others said: it may have had the result."""
+    if absent.trouble is not None:
+        return Miss(TROUBLES.get(absent.trouble, OTHER_TROUBLE), absent.trouble, absent.damaged)
+    reason = rejected if absent.rejected else damaged if absent.damaged else otherwise
+    return Miss(reason, damaged=absent.damaged)
 
 
 def _variant_that_holds(job: Job, known: manifest.Manifest, files: FileMemory) -> manifest.Match | None:
@@ -100,96 +124,67 @@ def _times_hold(job: Job, variant: manifest.Variant, files: FileMemory) -> bool:
     return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, headers, strict=True))
 
 
-def by_text(job: Job, text: Preprocessed, storage: DiskStorage) -> Hit | None:
+async def by_text(job: Job, text: Preprocessed, storage: Levels) -> Hit | Miss:
     """Find a result by the preprocessed text."""
     key = job.text_key(text.parts, text.inputs.contents())
-    found = _load(job, key, storage, ())
-    if isinstance(found, Miss) and job.roots.roots:
-        found = _load(job, job.bound_key(key), storage, ())
-    return found if isinstance(found, Hit) else None
+    if not job.roots.roots:
+        return await load(job, key, storage, ())
+    # Results that name their checkout have a key of their own: both are asked for at a time, which is one round trip.
+    free, bound = await asyncio.gather(load(job, key, storage, ()), load(job, job.bound_key(key), storage, ()))
+    if isinstance(free, Miss) and isinstance(bound, Miss):
+        return msgspec.structs.replace(free, told={**free.told, **bound.told})
+    return free if isinstance(free, Hit) else bound
 
 
-def _load(job: Job, key: str, storage: DiskStorage, watches: tuple[Watch, ...]) -> Hit | Miss:
-    blob = storage.get_nowait(key, Kind.ENTRY)
-    if blob is None:
-        return Miss("entry gone")
-    try:
+async def load(job: Job, key: str, storage: Levels, watches: tuple[Watch, ...], *, damaged: bytes | None = None) -> Hit | Miss:
+    """The entry of this key, from the first level whose copy opens and fits the job.
+
+    `damaged`: a copy whose header is right and whose files are not; the same bytes are not taken from another level either.
+    """
+    told: dict[str, tuple[Diagnostics, ...]] = {}
+
+    def accept(blob: bytes) -> Entry | None:
+        if damaged is not None and blob == damaged:
+            return None
         entry = open_entry(blob, key)
-    except DamagedError:
-        storage.drop(key, Kind.ENTRY)
-        return Miss("damaged entry")
-    if entry.diagnostics_for(job.context) is None or not outputs.can_restore(job, entry):
-        return Miss("entry gone")
-    return Hit(key, entry, entry.size_bytes, watches)
+        if entry.diagnostics_for(job.context) is not None and outputs.can_restore(job, entry):
+            return entry
+        told[key] = entry.header.diagnostics
+        return None
+
+    found = await storage.find(key, Kind.ENTRY, accept)
+    if isinstance(found, Absent):
+        return msgspec.structs.replace(_miss(found, "entry gone", rejected="entry gone", damaged="damaged entry"), told=told)
+    return Hit(key, found.value, found.level, found.value.size_bytes, watches)
 
 
-async def restore(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
-    """Write the hit's outputs; None when that is not possible (the caller compiles instead)."""
-    if hit.size_bytes <= SMALL_ENTRY_BYTES:
-        return restore_nowait(job, hit, storage)
-    return await asyncio.to_thread(restore_nowait, job, hit, storage)
+async def restore(job: Job, hit: Hit, storage: Levels) -> Finish | None:
+    """Write the hit's outputs; None when that is not possible (the caller compiles instead).
+
+    A copy that turns out to be damaged is dropped where it came from, and the next level is asked.
+    """
+    for _ in range(MAX_RESTORES):
+        try:
+            if hit.size_bytes <= SMALL_ENTRY_BYTES:
+                return restore_nowait(job, hit.entry)
+            return await asyncio.to_thread(restore_nowait, job, hit.entry)
+        except DamagedError as e:
+            log.warning("[%s]: %s (level %d)", job.parsed.output, e, hit.level)
+            storage.drop(hit.key, Kind.ENTRY, hit.level)
+            damaged: bytes = hit.entry.payload.obj  # type: ignore[assignment]  # the blob that it is a part of
+        except (SccacheError, OSError):
+            return None
+        again = await load(job, hit.key, storage, hit.watches, damaged=damaged)
+        if isinstance(again, Miss):
+            return None
+        hit = again
+    return None
 
 
-def restore_nowait(job: Job, hit: Hit, storage: DiskStorage) -> Finish | None:
-    """As `restore`, at once."""
-    diagnostics = hit.entry.diagnostics_for(job.context)
+def restore_nowait(job: Job, entry: Entry) -> Finish | None:
+    """As `restore`, at once; DamagedError where the entry is not what its header says, StorageError where a file cannot be written."""
+    diagnostics = entry.diagnostics_for(job.context)
     if diagnostics is None:
         return None
-    try:
-        outputs.restore(job, hit.entry)
-    except DamagedError:
-        storage.drop(hit.key, Kind.ENTRY)
-        return None
-    except (SccacheError, OSError):
-        return None
+    outputs.restore(job, entry)
     return Finish(0, diagnostics.stdout, diagnostics.stderr)
-
-
-class _Hot(Struct, frozen=True):
-    job: Job
-    key: str
-    watches: tuple[Watch, ...]
-    names: tuple[str, str]
-
-
-class HotRequests:
-    """Requests answered before, by their bytes: the whole way to a hit is one check of files and one read."""
-
-    def __init__(self, files: FileMemory, storage: DiskStorage, stats: Stats) -> None:
-        self._files = files
-        self._storage = storage
-        self._stats = stats
-        self._known: OrderedDict[tuple[object, ...], _Hot] = OrderedDict()
-
-    def remember(self, job: Job, hit: Hit) -> None:
-        """Keep the way to this hit, if it can be checked by files alone."""
-        if not hit.watches or not job.driver.transparent or hit.size_bytes > SMALL_ENTRY_BYTES:
-            return
-        self._known[job.request.identity] = _Hot(job, hit.key, hit.watches, job.statistics_names())
-        if len(self._known) > MAX_HOT_REQUESTS:
-            self._known.popitem(last=False)
-
-    def hit_nowait(self, identity: tuple[object, ...]) -> Finish | None:
-        """The answer to a request answered before, if everything still holds and it is small."""
-        hot = self._known.get(identity)
-        if hot is None:
-            return None
-        start = time.monotonic_ns()
-        if not all(self._files.holds(watch) for watch in hot.watches):
-            del self._known[identity]
-            return None
-        blob = self._storage.get_nowait(hot.key, Kind.ENTRY)
-        if blob is None:
-            return None
-        try:
-            hit = Hit(hot.key, open_entry(blob, hot.key), len(blob), ())
-        except DamagedError:
-            self._storage.drop(hot.key, Kind.ENTRY)
-            return None
-        finish = restore_nowait(hot.job, hit, self._storage)
-        if finish is not None:
-            self._stats.count("compile_requests")
-            self._stats.count("requests_executed")
-            self._stats.hit(*hot.names, time.monotonic_ns() - start, direct=True)
-            log.debug("[%s]: cache hit (seen before)", hot.job.parsed.output)
-        return finish

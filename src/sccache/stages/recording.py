@@ -15,7 +15,8 @@ from sccache.stages import lookup
 from sccache.stages.bench import Bench
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
-from sccache.storage.disk import Kind
+from sccache.storage.base import Kind
+from sccache.storage.levels import Update
 
 
 class Observed(Struct, frozen=True):
@@ -48,14 +49,9 @@ def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | 
     return Observed(tuple(inputs), absent, start_ns)
 
 
-def record(job: Job, observed: Observed, key: str, bench: Bench, *, bound: bool) -> None:
-    """Add a variant that leads to the result `key`; StorageError where that cannot be written."""
+def update(job: Job, observed: Observed, key: str, *, bound: bool) -> Update:
+    """The change that adds a variant which leads to the result `key`."""
     name = job.manifest_key()
-    blob = bench.storage.get_nowait(name, Kind.MANIFEST)
-    try:
-        known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest(())
-    except DamagedError:
-        known = manifest.Manifest(())
     variant = manifest.Variant(
         inputs=observed.inputs,
         absent=observed.absent,
@@ -63,6 +59,12 @@ def record(job: Job, observed: Observed, key: str, bench: Bench, *, bound: bool)
         bound_to=job.checkout() if bound else b"",
         created=observed.start_ns // 1_000_000_000,
     )
-    data = manifest_format.encode(known.with_variant(variant), job.roots.home, name)
-    if data:  # else it is larger than a manifest may be
-        bench.storage.put_nowait(name, Kind.MANIFEST, data)
+
+    def change(blob: bytes | None) -> bytes | None:
+        try:
+            known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest()
+        except DamagedError:
+            known = manifest.Manifest()
+        return manifest_format.encode(known.with_variant(variant), job.roots.home, name) or None  # too large: as it was
+
+    return Update(name, Kind.MANIFEST, change)

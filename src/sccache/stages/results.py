@@ -10,16 +10,15 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct
 
 from sccache.compilers.quotes import points_elsewhere
-from sccache.entry import open_entry, pack
-from sccache.errors import DamagedError, StorageError
+from sccache.entry import pack
+from sccache.errors import StorageError
 from sccache.hashing import time_macros
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
@@ -34,11 +33,11 @@ from sccache.stages.outputs import Produced, Stamp
 from sccache.stages.places import Visit
 from sccache.stages.recipes import Preprocessed, Recipe, remove
 from sccache.stages.recording import Observed
-from sccache.storage.disk import DiskStorage, Kind
+from sccache.storage.base import Kind
+from sccache.storage.levels import Put, Update
 
 log = logging.getLogger(__name__)
 
-StoreSoon = Callable[[Coroutine[Any, Any, None]], None]
 MAX_DIAGNOSTICS = 8  # contexts (terminal or not, languages) kept in one entry
 BIG_OUTPUT_BYTES = 8 << 20  # beyond it reading takes milliseconds: done in a thread
 
@@ -238,45 +237,47 @@ def _key(attempt: Attempt, found: Inputs, payloads: tuple[str, ...], observed: O
     return builder.key()
 
 
-async def keep(kept: Kept, bench: Bench) -> None:
-    """Store the entry, then the manifest that leads to it."""
-    try:
-        duration_ns = await asyncio.to_thread(_keep, kept, bench)
-    except StorageError as e:
-        log.warning("a result was not stored: %s", e)
-        bench.stats.count("cache_write_errors")
-    else:
-        bench.stats.stored(duration_ns)
+async def keep(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: Bench) -> None:
+    """Store the entry, then the manifest that leads to it; returns once the next look-up finds them.
 
-
-def _keep(kept: Kept, bench: Bench) -> int:
+    `told`: messages of the entries that did not answer this compile, by key.
+    """
     start = time.monotonic_ns()
+    writes = await asyncio.to_thread(_writes, kept, told, bench)
+    packing_ns = time.monotonic_ns() - start
+
+    def done(error: StorageError | None, duration_ns: int) -> None:
+        if error is None:
+            bench.stats.stored(packing_ns + duration_ns)
+        else:
+            log.warning("Error executing cache write: %s", error)
+            bench.stats.count("cache_write_errors")
+
+    await bench.storage.keep(writes, done)
+
+
+def _writes(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: Bench) -> list[Put | Update]:
     job = kept.job
     key = job.bound_key(kept.key) if kept.bound else kept.key
     blob = pack(
         kept.produced.files,
-        _with_earlier(key, kept.diagnostics, bench.storage),
+        _with_earlier(kept.diagnostics, told.get(key, ())),
         depends=job.roots.portable(kept.produced.depends),
         made_by=f"{job.driver.family} {job.driver.version}",
         bound_to=b"",
         level=bench.config.zstd_level,
         key=key,
     )
-    bench.storage.put_nowait(key, Kind.ENTRY, blob)
+    writes: list[Put | Update] = [Put(key, Kind.ENTRY, blob)]
     if kept.observed is not None:
-        recording.record(job, kept.observed, key, bench, bound=kept.bound)
-    return time.monotonic_ns() - start
+        writes.append(recording.update(job, kept.observed, key, bound=kept.bound))
+    return writes
 
 
-def _with_earlier(key: str, diagnostics: Diagnostics, storage: DiskStorage) -> list[Diagnostics]:
-    """The new diagnostics, and those of an entry that was made under other contexts."""
+def _with_earlier(diagnostics: Diagnostics, earlier: Sequence[Diagnostics]) -> list[Diagnostics]:
+    """The new diagnostics, and those that the entry had under other contexts."""
     if not diagnostics.context:
         return [diagnostics]
-    blob = storage.get_nowait(key, Kind.ENTRY)
-    try:
-        earlier = open_entry(blob).header.diagnostics if blob is not None else ()
-    except DamagedError:
-        earlier = ()
     others = [item for item in earlier if item.context and item.context != diagnostics.context]
     return [diagnostics, *others][:MAX_DIAGNOSTICS]
 
@@ -291,7 +292,9 @@ async def observe_hit(job: Job, text: Preprocessed, bench: Bench) -> Observed | 
 async def record_hit(job: Job, text: Preprocessed, observed: Observed, key: str, bench: Bench) -> None:
     """Let a manifest find a result that was found by text."""
     plain = job.text_key(text.parts, text.inputs.contents())
-    try:
-        await asyncio.to_thread(lambda: recording.record(job, observed, key, bench, bound=key != plain))
-    except StorageError as e:
-        log.warning("a manifest was not stored: %s", e)
+
+    def done(error: StorageError | None, _: int) -> None:
+        if error is not None:
+            log.warning("a manifest was not stored: %s", error)
+
+    await bench.storage.keep([recording.update(job, observed, key, bound=key != plain)], done)

@@ -1,7 +1,8 @@
 """Which compiler a command names and what that compiler consists of, asked once and remembered.
 
 A remembered answer holds only while every file it rests on has the recorded content and every place where another program
-or directory would win is still empty.  Answers are kept in memory, and in the storage for the next daemon.
+or directory would win is still empty.  Answers are kept in memory, and in the storage for the next daemon and other machines
+(records.py).
 
 Owns: identification of drivers, their programs, libraries and header directories.
 Must not know: sources, results, statistics.
@@ -9,19 +10,19 @@ Must not know: sources, results, statistics.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from sccache.compilers import detect, environment, toolchain
-from sccache.errors import DamagedError
-from sccache.hashing.digest import digest
+from sccache.errors import StorageError
 from sccache.hashing.files import FileMemory, Watch
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import CompileRequest, ParsedArguments
-from sccache.stages.hands import Command, Hands
-from sccache.storage.disk import DiskStorage, Kind
+from sccache.stages import records
+from sccache.stages.hands import Command, Hands, StoreSoon
+from sccache.stages.records import DriverRecord, Toolchain
+from sccache.storage.base import Kind
+from sccache.storage.levels import Found, Levels, Update
 
 _TOOL_ENV = ("COMPILER_PATH", "GCC_EXEC_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "SDKROOT", "CCC_OVERRIDE_OPTIONS")
 MAX_REMEMBERED = 4096  # distinct (driver, options) pairs; a kernel build has a few hundred
@@ -51,53 +52,20 @@ class ForeignCompiler(Struct, frozen=True):
     name: str
 
 
-class Toolchain(Struct, frozen=True):
-    """What a driver runs and searches under one set of options."""
-
-    identity: bytes
-    """Digest of the family, version and the content of every program, library and option file."""
-    files: tuple[tuple[str, bytes], ...]
-    absent: dict[str, list[str]]
-    quote: tuple[str, ...]
-    bracket: tuple[str, ...]
-    missing: tuple[str, ...]
-    """Header directories that do not exist."""
-    assembler_tells: bool = False
-    """The assembler can list the files that it reads (GNU as --MD)."""
-
-
-class _DriverRecord(Struct, frozen=True):
-    identity: detect.Identity
-
-
-Record = TypeVar("Record", bound=Struct)
-
-
-def seal(record: Struct) -> bytes:
-    """Bytes of a record with their checksum in front."""
-    data = msgspec.msgpack.encode(record)
-    return digest(data) + data
-
-
-def unseal(blob: bytes | None, kind: type[Record]) -> Record | None:
-    """Undo `seal`; anything else than whole and right bytes is None."""
-    if blob is None or digest(blob[32:]) != blob[:32]:
-        return None
-    try:
-        return msgspec.msgpack.decode(blob[32:], type=kind)
-    except (msgspec.DecodeError, DamagedError):
-        return None
-
-
 class Toolchains:
     """Identifies drivers and their toolchains; one for each storage."""
 
-    def __init__(self, files: FileMemory, storage: DiskStorage, probe_source: str) -> None:
+    def __init__(self, files: FileMemory, storage: Levels, probe_source: str, store_soon: StoreSoon) -> None:
         self._files = files
         self._storage = storage
+        self._store_soon = store_soon
         self._probe_source = probe_source
         self._drivers: dict[str, tuple[bytes, detect.Identity | None]] = {}
         self._toolchains: dict[str, tuple[Watch, Toolchain]] = {}
+        self._came_along: dict[str, list[Toolchain]] = {}
+        """What a driver's record brought and nobody has asked for yet."""
+        self._recorded: dict[str, list[tuple[str, Toolchain]]] = {}
+        """What is put into drivers' records."""
         self._assemblers: dict[bytes, bool] = {}
 
     async def driver(self, request: CompileRequest, hands: Hands) -> Driver | ForeignCompiler | None:
@@ -110,51 +78,78 @@ class Toolchains:
             return None
         name = located.path if request.executable or located.passed_over else request.argv[0]
         transparent = detect.is_transparent(located.path)
-        identity = self._known_driver(located.path, facts.digest) if transparent else None
+        identity = await self._known_driver(located.path, facts.digest) if transparent else None
         if identity is None:
             identity = await self._ask_driver(located.path, facts.digest, hands, transparent=transparent)
         if identity is None or identity.family not in detect.SUPPORTED:
             return ForeignCompiler(located.path, name)
         return Driver(located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent, name)
 
-    def _known_driver(self, path: str, content: bytes) -> detect.Identity | None:
+    async def _known_driver(self, path: str, content: bytes) -> detect.Identity | None:
         known = self._drivers.get(path)
         if known is not None and known[0] == content:
             return known[1]
-        record = unseal(self._storage.get_nowait(_driver_key(path, content), Kind.MANIFEST), _DriverRecord)
-        if record is None:
+        found = await self._storage.find(_driver_key(path, content), Kind.MANIFEST, records.open_driver)
+        if not isinstance(found, Found):
             return None
-        self._drivers[path] = (content, record.identity)
-        return record.identity
+        if len(self._came_along) >= MAX_REMEMBERED:
+            self._came_along.clear()
+        for key, made in found.value.toolchains:
+            self._came_along.setdefault(key, []).append(made)
+        self._drivers[path] = (content, found.value.identity)
+        return found.value.identity
 
     async def _ask_driver(self, path: str, content: bytes, hands: Hands, *, transparent: bool) -> detect.Identity | None:
         ran = await hands.run(Command(path, ("-E", self._probe_source), environment=PROBE_ENVIRONMENT))
         identity = detect.read_probe(bytes(ran.stdout))
         if identity is not None and transparent:
             self._drivers[path] = (content, identity)
-            self._store(_driver_key(path, content), _DriverRecord(identity))
+            if identity.family not in detect.SUPPORTED:  # else its first toolchain is recorded with it
+                self._store([Update(_driver_key(path, content), Kind.MANIFEST, lambda blob: records.with_identity(blob, identity))])
         return identity
 
-    def _store(self, key: str, record: Struct) -> None:
-        try:
-            self._storage.put_nowait(key, Kind.MANIFEST, seal(record))
-        except Exception:  # noqa: BLE001 (remembering is a convenience: without it the driver is asked again)
-            return
+    def _store(self, writes: list[Update]) -> None:
+        self._store_soon(self._storage.keep(writes, _whatever_comes_of_it))
 
     async def toolchain(self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands) -> Toolchain | None:
         """The toolchain behind this command's options; None where the driver does not tell."""
+        if not driver.transparent:
+            return await self._ask_toolchain(driver, parsed, request, hands)
         key = _toolchain_key(driver, parsed, request)
-        if driver.transparent:
-            known = self._toolchains.get(key)
-            if known is not None and self._files.holds(known[0]):
-                return known[1]
-            stored = unseal(self._storage.get_nowait(key, Kind.MANIFEST), Toolchain)
-            if stored is not None and self._remember(key, stored):
-                return stored
-        made = await self._ask_toolchain(driver, parsed, request, hands)
-        if made is not None and driver.transparent and self._remember(key, made):
-            self._store(key, made)
+        made = await self._known_toolchain(key)
+        if made is None:
+            made = await self._ask_toolchain(driver, parsed, request, hands)
+            if made is not None and self._remember(key, made):
+                self._keep_toolchain(key, made, driver)
         return made
+
+    async def _known_toolchain(self, key: str) -> Toolchain | None:
+        known = self._toolchains.get(key)
+        if known is not None and self._files.holds(known[0]):
+            return known[1]
+        for brought in self._came_along.pop(key, ()):
+            if self._remember(key, brought):
+                return brought
+
+        def accept(blob: bytes) -> Toolchain | None:
+            return next((made for made in records.open_toolchains(blob) if self._remember(key, made)), None)
+
+        found = await self._storage.find(key, Kind.MANIFEST, accept, records.merge_toolchains)
+        return found.value if isinstance(found, Found) else None
+
+    def _keep_toolchain(self, key: str, made: Toolchain, driver: Driver) -> None:
+        name = _driver_key(driver.path, driver.digest)
+        identity = detect.Identity(driver.family, driver.plusplus, driver.version)
+        recorded = self._recorded.setdefault(name, [])
+        recorded.insert(0, (key, made))
+        del recorded[records.MAX_BROUGHT :]
+
+        def with_all(blob: bytes | None) -> bytes | None:
+            """All that were recorded by now: updates of remote storage run at a time, and the last one counts."""
+            return records.with_record(blob, DriverRecord(identity, tuple(recorded)))
+
+        toolchains = Update(key, Kind.MANIFEST, lambda blob: records.with_toolchain(blob, made))
+        self._store([toolchains, Update(name, Kind.MANIFEST, with_all)])
 
     def _remember(self, key: str, made: Toolchain) -> bool:
         watch = self._files.watch(made.files, made.absent)
@@ -235,12 +230,16 @@ def _stable(listing: str) -> str:
     return "\n".join(" ".join(word for word in line.split() if not word.strip('"').startswith("/tmp/")) for line in kept)  # noqa: S108
 
 
+def _whatever_comes_of_it(_error: StorageError | None, _duration_ns: int) -> None:
+    """Remembering is a convenience: without it the driver is asked again."""
+
+
 def _driver_key(path: str, content: bytes) -> str:
-    return KeyBuilder("driver").add("path", path).add("content", content).key()
+    return KeyBuilder("driver and toolchains").add("path", path).add("content", content).key()
 
 
 def _toolchain_key(driver: Driver, parsed: ParsedArguments, request: CompileRequest) -> str:
-    key = KeyBuilder("toolchain").add("driver", driver.path).add("content", driver.digest).add("name", driver.name)
+    key = KeyBuilder("toolchains").add("driver", driver.path).add("content", driver.digest).add("name", driver.name)
     key.add("language", toolchain.probe_language(parsed)).add("arguments", parsed.search_args).add("directory", request.cwd)
     key.add("option files", parsed.toolchain_files)
     return key.add("environment", environment.pick(request.env, (*_TOOL_ENV, *environment.INCLUDE_PATH))).key()

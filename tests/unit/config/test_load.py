@@ -209,10 +209,9 @@ def test_remote_env_over_file_by_field(home: Path):
     ],
 )
 def test_env_selects(home: Path, name: str, value: str, backend: str):
-    """One variable is enough to configure a storage; a sentence says that it is not used yet."""
+    """One variable is enough to configure a storage."""
     config = load({"HOME": str(home), name: value}, "/")
     assert [remote.name for remote in config.remotes] == [backend]
-    assert config.notes() == (f"Remote storage ({backend}) is configured but not supported by this version; the local disk cache is used.",)
 
 
 def test_env_does_not_select(home: Path):

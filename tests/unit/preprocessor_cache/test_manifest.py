@@ -143,3 +143,20 @@ def test_many_variants_cost_one_look_at_each_file(files: FileMemory, tmp_path: P
     monkeypatch.setattr(files, "watch", watch)
     assert found_key(Manifest((*others, Variant(inputs, {}, "now"))), files) == "now"
     assert len(asked) == 2
+
+
+def _case(name: str, created: int, key: str = "") -> Variant:
+    return Variant((Input("/x.h", digest(name.encode()), 1),), {}, key or name, created=created)
+
+
+def test_merging_keeps_the_newest_of_both() -> None:
+    """Each case once, as its newer side has it, newest first, and no more than a manifest may have."""
+    near = Manifest((_case("b", 20), _case("same", 10, "old")))
+    far = Manifest((_case("same", 30, "new"), _case("a", 15)))
+    assert [known.result_key for known in near.merged(far).variants] == ["new", "b", "a"]
+    assert near.merged(far) == far.merged(near)
+    many = Manifest(tuple(_case(f"n{number}", number) for number in range(MAX_VARIANTS, 0, -1)))
+    merged = many.merged(far).variants
+    assert len(merged) == MAX_VARIANTS
+    assert {"new", "a"} <= {known.result_key for known in merged}
+    assert min(known.created for known in merged) == 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sccache.errors import DamagedError
 from sccache.hashing.digest import digest
 from sccache.preprocessor_cache.manifest import Input, Manifest, Variant
-from sccache.preprocessor_cache.manifest_format import MAGIC, MAX_MANIFEST_BYTES, VERSION, decode, encode
+from sccache.preprocessor_cache.manifest_format import MAGIC, MAX_MANIFEST_BYTES, VERSION, decode, encode, merge
 
 INT64 = st.integers(0, (1 << 63) - 1)
 DIGESTS = st.binary(min_size=32, max_size=32)
@@ -133,3 +133,14 @@ def test_other_versions_are_damaged() -> None:
     whole = encode(Manifest((Variant((), {}, "key"),)))
     with pytest.raises(DamagedError):
         decode(whole[:4] + bytes([VERSION + 1]) + whole[5:])
+
+
+def test_two_levels_are_merged() -> None:
+    """The nearer level gets the variants of both; where its own blob is damaged, the farther one's as it is."""
+    near = encode(Manifest((Variant((Input("/one/a.h", bytes(32), 1),), {}, "near", created=1),)), ("/one",), "k")
+    far = encode(Manifest((Variant((Input("/one/b.h", bytes(32), 1),), {}, "far", created=2),)), ("/one",), "k")
+    merged = decode(merge(near, far, ("/two",), "k"), ("/two",), "k")
+    assert [(known.result_key, known.inputs[0].path) for known in merged.variants] == [("far", "/two/b.h"), ("near", "/two/a.h")]
+    assert merge(near[:-1], far, ("/two",), "k") == far
+    with pytest.raises(DamagedError):
+        merge(near, far[:-1], ("/two",), "k")
