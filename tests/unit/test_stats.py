@@ -198,10 +198,21 @@ def test_levels():
     assert any(line.startswith("  L0 (disk) ") and line.endswith(" Local disk: /l0") for line in shown)
 
 
-def test_no_direct_line_elsewhere():
-    """The line on direct mode is about the local disk cache only."""
+def test_direct_mode_works_everywhere():
+    """The line on direct mode is shown for remote storage, too."""
     text = render_text(info(cache_location="s3, name: b, prefix: /"), advanced=False)
-    assert "Use direct/preprocessor mode?" not in text
+    assert "Use direct/preprocessor mode?   yes\n" in text
+
+
+def test_requests_to_remote_storages():
+    """What happened to them, without what did not."""
+    remotes = [RemoteStats("redis", hits=3, timed_out=2, lost_uploads=1), RemoteStats("s3")]
+    text = render_text(info(stats=Stats(remotes=remotes)), advanced=False)
+    assert (
+        "\nRequests to redis:\n  hits                            3\n  timed out                       2\n  lost uploads                    1\n"
+        in text
+    )
+    assert "Requests to s3" not in text
 
 
 def test_cache_sizes():
