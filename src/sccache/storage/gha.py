@@ -18,6 +18,7 @@ The version holds our formats' versions, not the program's: an upgrade keeps the
 format must have another version, since an entry that can no longer be read could not be replaced either.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -29,7 +30,7 @@ from sccache.hashing.keys import KEY_VERSION
 from sccache.storage.base import Kind
 from sccache.storage.gha_v1 import ServiceV1
 from sccache.storage.gha_v2 import ServiceV2
-from sccache.storage.http import HttpClient
+from sccache.storage.http import WHOLE_BODY_BYTES, HttpClient
 
 ROOT = "sccache/"
 DIGEST_LENGTH = 16
@@ -80,7 +81,7 @@ class GhaBackend:
         """What the runner lets this job do: `none`, `read`, `write-only`; anything else is everything, as for GitHub's client."""
         is_v2, url = choose_service(ambient)
         token = ambient.get("ACTIONS_RUNTIME_TOKEN", "")
-        if urlsplit(url).scheme not in {"http", "https"}:
+        if not _host(url) or not url.startswith(("http://", "https://")):
             self._trouble = StorageError(NO_URL, Trouble.UNREACHABLE)
         elif not token:
             self._trouble = StorageError(NO_TOKEN, Trouble.DENIED)
@@ -113,7 +114,8 @@ class GhaBackend:
         if self._mode in {"none", "read"}:
             raise StorageError(f"this job may not write to the cache (ACTIONS_CACHE_MODE={self._mode})", Trouble.READ_ONLY)
         if name in self._found or name.startswith(Kind.MANIFEST.value):
-            key = f"{key}-{hashlib.sha256(blob).hexdigest()[:DIGEST_LENGTH]}"
+            digest = await asyncio.to_thread(hashlib.sha256, blob) if len(blob) > WHOLE_BODY_BYTES else hashlib.sha256(blob)
+            key = f"{key}-{digest.hexdigest()[:DIGEST_LENGTH]}"
         try:
             await self._save(service, key, blob)
         except StorageError as e:
@@ -136,11 +138,11 @@ class GhaBackend:
         try:
             await service.fill(key, reservation, blob)
         except BaseException as e:
-            if kept and isinstance(e, StorageError) and await service.find(key) is not None:
-                return  # the try before has filled it, and only the answer was lost
             if len(self._unfinished) < MAX_UNFINISHED:
                 self._unfinished[key] = reservation
-            raise
+            if not kept or not isinstance(e, StorageError) or await service.find(key) is None:
+                raise
+            self._unfinished.pop(key, None)  # the try before has filled it, and only the answer was lost
 
     def _ready(self) -> Service:
         if self._service is None:

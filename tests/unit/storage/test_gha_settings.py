@@ -62,6 +62,8 @@ def test_which_service(server: str, v1: str, v2: str, flag: str, expected: tuple
         ({"ACTIONS_RESULTS_URL": V2}, Trouble.DENIED, "ACTIONS_RUNTIME_TOKEN"),
         ({"ACTIONS_RESULTS_URL": V2, "ACTIONS_RUNTIME_TOKEN": "SECRET\n"}, Trouble.DENIED, "ACTIONS_RUNTIME_TOKEN"),
         ({"ACTIONS_RESULTS_URL": "results"}, Trouble.UNREACHABLE, "ACTIONS_RESULTS_URL"),
+        ({"ACTIONS_RESULTS_URL": "http://[broken", "ACTIONS_RUNTIME_TOKEN": "SECRET"}, Trouble.UNREACHABLE, "ACTIONS_RESULTS_URL"),
+        ({"ACTIONS_RESULTS_URL": "file:///x", "ACTIONS_RUNTIME_TOKEN": "SECRET"}, Trouble.UNREACHABLE, "ACTIONS_RESULTS_URL"),
     ],
 )
 def test_outside_of_github_actions(env: Mapping[str, str], trouble: Trouble, words: str) -> None:
