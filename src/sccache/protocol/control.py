@@ -21,7 +21,7 @@ class ZeroStats(Struct, frozen=True, tag=True):
 
 
 class Shutdown(Struct, frozen=True, tag=True):
-    """Finish what is under way and exit; the reply is Stats, sent before draining."""
+    """Finish what is under way, send what waits, and exit; the reply is Stats, once nothing is left to be lost."""
 
 
 class Ping(Struct, frozen=True, tag=True):

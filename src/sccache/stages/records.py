@@ -5,7 +5,7 @@
     driver's     under path and content of the driver: who it is, and the toolchains last used with it
     toolchains   under driver, options, directory and environment: one for each machine that differs in what it has installed
 
-A driver's record brings the toolchains along, so that a new machine's first hit has one round trip for both (docs/decisions/0020).
+A driver's record brings the toolchains along, so that a new machine's first hit has one round trip for both (docs/decisions/0011).
 A record never says that it holds: who reads it checks every file's content and every absent name.
 Owns: the format, its bounds, merging.  Must not know: where records are kept, how compilers are asked.
 """
