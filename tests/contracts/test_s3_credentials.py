@@ -1,13 +1,15 @@
-"""Where S3's credentials come from, and AWS's own addresses, each against a strict server: signatures, tokens, roles and expiry are checked.
+"""Where S3's credentials come from, and AWS's own addresses, against a strict server: signatures, tokens and roles are checked.
 
 The library looks at its process's environment, and AWS's addresses are fixed: so each case runs in a process of its own, whose
 HTTPS proxy and certificate authority are the test's.
 """
 
+import contextlib
 import datetime as dt
 import ipaddress
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -132,6 +134,18 @@ def test_no_credentials_at_all(env: dict[str, str], aws: S3Place) -> None:
     aws.control()
     assert use(env, "read:x", "write:x")[:2] == ["DENIED no credentials could be loaded"] * 2
     assert aws.control() == []
+
+
+def test_a_machine_that_is_none(env: dict[str, str]) -> None:
+    """An address for metadata that never answers ends as missing credentials, long before a request's deadline."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # what is beyond the backlog is not answered
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        nowhere = f"http://127.0.0.1:{full.getsockname()[1]}"
+        machine = {**env, "AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": nowhere}
+        assert use(machine, "read:x")[0] == "DENIED no credentials could be loaded"
 
 
 def test_anonymous(env: dict[str, str], aws: S3Place) -> None:

@@ -63,6 +63,7 @@ STATUS_TROUBLE = {
     504: Trouble.TIMED_OUT,
 }
 KIND_TROUBLE = {"PermissionDenied": Trouble.DENIED, "RateLimited": Trouble.RATE_LIMITED, "ConfigInvalid": Trouble.WRONG_PLACE}
+NO_CAUSE = "no connection"
 CAUSES = (
     ("invalid peer certificate: UnknownIssuer", Trouble.BAD_TLS, "the certificate's issuer is not trusted"),
     ("invalid peer certificate: certificate expired", Trouble.BAD_TLS, "the certificate has expired"),
@@ -88,8 +89,8 @@ CAUSES = (
     ("failed to load signing credential", Trouble.DENIED, "no credentials could be loaded"),
     ("reqsign", Trouble.DENIED, "no credentials could be loaded"),
     ("read data from http response", Trouble.UNREACHABLE, "the connection was cut off"),
-    ("client error (Connect)", Trouble.UNREACHABLE, "no connection"),
-    ("error sending request", Trouble.UNREACHABLE, "no connection"),
+    ("client error (Connect)", Trouble.UNREACHABLE, "no connection can be made"),
+    ("error sending request", Trouble.UNREACHABLE, NO_CAUSE),
     ("reader got too little data", Trouble.UNREACHABLE, "the connection was cut off"),
     ("got too much data", Trouble.ERROR, "the answer is longer than announced"),
 )  # fmt: skip
@@ -116,12 +117,12 @@ class Failure(Struct, frozen=True):
     """Where AWS says that the bucket is; empty if it did not say."""
     retry_after_s: float | None
     text: str
-    """Everything; not to be shown."""
+    """The service's answer and the causes, without the context: addresses there could read like a cause.  Not to be shown."""
 
     @property
     def is_unexplained(self) -> bool:
-        """Neither an answer nor a known cause: reading through a file loses causes."""
-        return not self.status and ("error sending request" in self.text or "reqsign" in self.text) and _cause(self.text)[2] is False
+        """No answer came, and the text does not say why: reading through a file loses causes."""
+        return not self.status and _cause(self.text)[1] == NO_CAUSE
 
 
 def take_apart(error: Exception) -> Failure:
@@ -129,9 +130,11 @@ def take_apart(error: Exception) -> Failure:
     text = str(error).split(_BACKTRACE, 1)[0]
     kind = _KIND.match(text)
     status = _STATUS.search(text)
-    # The service's answer stands after the arrow that ends opendal's own context, or on the first line.
-    head, arrow, answer = text.partition(" => ")
-    code = _CODE.search(answer if arrow else head)
+    # Debug: `kind at operation => answer`, the context, the causes.  Display: `kind at operation, context => answer, causes`.
+    head, _, causes = text.partition("\n\nContext:")
+    _, arrow, answer = head.partition(" => ")
+    answer = answer if arrow else head
+    code = _CODE.search(answer)
     retry = _RETRY_AFTER.search(text)
     region = _REGION.search(text)
     return Failure(
@@ -140,7 +143,7 @@ def take_apart(error: Exception) -> Failure:
         code=code[1] if code and not code[1].isdigit() else "",
         region=region[1] if region else "",
         retry_after_s=parse_retry_after(retry[1]) if retry else None,
-        text=text,
+        text=answer + causes.partition("\n\nSource:")[2],
     )
 
 
@@ -159,7 +162,7 @@ def storage_error(failure: Failure, wrong_place_phrases: Iterable[str] = (), not
 
 def _explained(failure: Failure, wrong_place_phrases: Iterable[str]) -> tuple[Trouble, str]:
     if not failure.status:
-        cause, message, _ = _cause(failure.text)
+        cause, message = _cause(failure.text)
         return (KIND_TROUBLE.get(failure.kind, cause) if cause is Trouble.ERROR else cause), message
     answer = f"{failure.status} {failure.code or _phrase(failure.status)}".rstrip()
     if _is_wrong_place(failure, wrong_place_phrases) or failure.kind == NOT_FOUND:
@@ -176,12 +179,12 @@ def _is_wrong_place(failure: Failure, phrases: Iterable[str]) -> bool:
     return failure.code in WRONG_PLACE_CODES or any(phrase in failure.text for phrase in phrases)
 
 
-def _cause(text: str) -> tuple[Trouble, str, bool]:
-    """Trouble and sentence for a failure without an answer, and whether the phrase is more than opendal's general ones."""
+def _cause(text: str) -> tuple[Trouble, str]:
+    """Trouble and sentence for a failure without an answer."""
     for phrase, trouble, message in CAUSES:
         if phrase in text:
-            return trouble, message, phrase not in {"error sending request", "reqsign", "failed to load signing credential"}
-    return Trouble.ERROR, "the storage library failed", True
+            return trouble, message
+    return Trouble.ERROR, "the storage library failed"
 
 
 def _phrase(status: int) -> str:

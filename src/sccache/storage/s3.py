@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import opendal
 
 DEFAULT_REGION = "us-east-1"
+METADATA_TIMEOUT_S = 1.0
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_S3_ENDPOINT")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -60,6 +61,8 @@ class S3Backend(OpendalBackend):
             profile = await asyncio.to_thread(read_profile, self._ambient)
             options |= profile.options
             self._renew_at_s = profile.renew_at_s
+            if "access_key_id" not in options and not await _has_metadata(self._ambient):
+                options["disable_ec2_metadata"] = "true"
         if self._region:
             options["region"] = self._region
         return {"region": DEFAULT_REGION, **options}
@@ -123,6 +126,22 @@ def _endpoint(settings: Mapping[str, Any], ambient: Mapping[str, str]) -> str:
         if endpoint and "://" not in endpoint:
             endpoint = f"https://{endpoint}"
     return endpoint.replace(f"://{settings['bucket']}.", "://", 1)
+
+
+async def _has_metadata(ambient: Mapping[str, str]) -> bool:
+    """Whether this may be a machine of EC2.
+
+    The library would wait for the answer of an address that leads nowhere until the request's deadline, and missing
+    credentials would look like a slow service.  AWS's own tools wait for a second, too.
+    """
+    address = urlsplit(ambient.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254")
+    try:
+        async with asyncio.timeout(METADATA_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(address.hostname, address.port or 80)
+    except (OSError, ValueError):  # TimeoutError is an OSError
+        return False
+    writer.close()
+    return True
 
 
 def _static_keys(ambient: Mapping[str, str]) -> dict[str, str]:
