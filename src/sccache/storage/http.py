@@ -128,9 +128,9 @@ class HttpClient:
         """
         session = await self._open()
         sent = {**(headers or {})}
-        origin = _origin(urlsplit(url))
+        origin = _origin(_split(url, method))
         for _ in range(MAX_REDIRECTS + 1):
-            parts = urlsplit(url)
+            parts = _split(url, method)
             if authorization and _origin(parts) == origin:
                 sent["Authorization"] = authorization
             else:
@@ -276,14 +276,28 @@ def _check_head(response: "aiohttp.ClientResponse", request: str, max_bytes: int
 
 def _redirect(answer: Answer, method: str, url: str) -> str | None:
     """Where to ask next, if that is safe: the same method, and never from https to http."""
-    target = urljoin(url, answer.headers.get("Location", ""))
-    if answer.status not in REDIRECTS or not answer.headers.get("Location"):
+    location = answer.headers.get("Location", "")
+    if answer.status not in REDIRECTS or not location:
         return None
-    parts = urlsplit(target)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = "http://["  # no address either
+    parts = _split(target, answer.request)
     is_downgrade = urlsplit(url).scheme == "https" and parts.scheme != "https"
     if parts.scheme not in {"http", "https"} or is_downgrade or (method not in {"GET", "HEAD"} and answer.status not in REPLAYED):
         raise StorageError(f"{answer.request}: it is redirected to {shown(parts)}, which is not followed", Trouble.WRONG_PLACE)
     return target
+
+
+def _split(url: str, request: str) -> SplitResult:
+    """The parts of an address that a service may have named."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is looked at only here
+    except ValueError as e:
+        raise StorageError(f"{request}: an address came that is none", Trouble.ERROR) from e
+    return parts
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

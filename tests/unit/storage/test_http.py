@@ -208,6 +208,25 @@ def test_redirects_end() -> None:
     assert "redirects" in str(error)
 
 
+@pytest.mark.parametrize("location", ["http://SECRET@h:99999/", "http://[SECRET", "//[SECRET", "http://h:SECRET/"])
+def test_a_redirect_to_nowhere(location: str) -> None:
+    """Is an error like any other."""
+    assert fails(f"HTTP/1.1 302 F\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()).trouble is Trouble.ERROR
+
+
+def test_an_address_that_is_none() -> None:
+    """A service may name anything as the place of an object."""
+
+    async def body(http: HttpClient) -> None:
+        for url in ("http://[SECRET", "http://h:99999/", "ftp://h/SECRET", "", "http://"):
+            with pytest.raises(StorageError) as caught:
+                await http.request("GET", url, name="download")
+            assert caught.value.trouble is Trouble.ERROR
+            assert "SECRET" not in str(caught.value)
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     ("method", "status", "url", "location"),
     [
