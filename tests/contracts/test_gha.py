@@ -12,6 +12,7 @@ from tests.servers.place import Place
 
 from sccache.config.load import load
 from sccache.errors import StorageError, Trouble
+from sccache.storage.base import CHECK_NAME
 from sccache.storage.gha import GhaBackend
 
 KEY = "0123456789abcdef" * 4
@@ -104,6 +105,20 @@ def test_a_damaged_result_is_made_anew(case: Case) -> None:
         assert await backend.read(ENTRY) == b"good"
         await backend.write(ENTRY, b"better")
         assert await backend.read(ENTRY) == b"better"
+
+    case.run(body)
+
+
+def test_the_check_is_written_once(case: Case) -> None:
+    """Each daemon reads and writes it; it must not use up the limit of uploads."""
+
+    async def body(backend: GhaBackend) -> None:
+        await backend.write(CHECK_NAME, b"Hello, World!")
+        for _ in range(2):
+            assert await backend.read(CHECK_NAME) == b"Hello, World!"
+            case.fresh()
+            await backend.write(CHECK_NAME, b"Hello, World!")
+            assert case.fresh() == case.write[:1]
 
     case.run(body)
 

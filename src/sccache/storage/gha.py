@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from sccache.entry import ENTRY_VERSION
 from sccache.errors import StorageError, Trouble
 from sccache.hashing.keys import KEY_VERSION
-from sccache.storage.base import Kind
+from sccache.storage.base import CHECK_NAME, Kind
 from sccache.storage.gha_v1 import ServiceV1
 from sccache.storage.gha_v2 import ServiceV2
 from sccache.storage.http import WHOLE_BODY_BYTES, HttpClient
@@ -104,7 +104,7 @@ class GhaBackend:
             blob = None if url is None else await service.download(url)
         except StorageError as e:
             raise _explained(e) from e
-        if blob is not None and len(self._found) < MAX_FOUND:
+        if blob is not None and name != CHECK_NAME and len(self._found) < MAX_FOUND:
             self._found.add(name)
         return blob
 
