@@ -5,75 +5,33 @@ class TestNginx(BackendContract):
         return nginx_basic(folder)
 
 The server is started once a class (once for each process that runs tests of it).  Backends are made as the daemon makes them:
-variables of the place, `config.load`, the factory's table.
+variables of the place, `config.load`, the factory.
 """
 
 import asyncio
-import functools
-import importlib
-import itertools
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+from tests.contracts.remote_contract import RemoteContract
+from tests.contracts.with_backend import PATIENCE_S, make_backend, new_name, with_loop
 from tests.servers.place import Place
 from tests.servers.proxy import FaultProxy
 
-from sccache.config.load import BY_ENV, load
+from sccache.config.load import BY_ENV
 from sccache.entry import open_entry, pack
 from sccache.errors import DamagedError, StorageError, Trouble
 from sccache.model import Diagnostics, ProducedFile
-from sccache.storage.base import CHECK_NAME, Backend, Kind, object_name
+from sccache.storage.base import CHECK_NAME, Backend, Kind
 
-PATIENCE_S = 60.0
-"""No request of these tests takes that long, unless it hangs."""
 IMPATIENCE_S = 0.3
 """A deadline that passes: nothing answers before."""
 LARGE_BYTES = 100 << 20
 MANY = 64
-
-_numbers = itertools.count()
-_run = random.SystemRandom().randbytes(6).hex()
-
-Test = Callable[..., Coroutine[None, None, None]]
-
-
-def with_loop(body: Test) -> Callable[..., None]:
-    """Make a test of the coroutine `body`, in an event loop of its own; it may not take for ever."""
-
-    @functools.wraps(body)
-    def test(*arguments: object, **fixtures: object) -> None:
-        async def run() -> None:
-            async with asyncio.timeout(10 * PATIENCE_S):
-                await body(*arguments, **fixtures)
-
-        asyncio.run(run())
-
-    return test
-
-
-def new_name(kind: Kind = Kind.ENTRY) -> str:
-    """The name of an object that no test has used, in the shape of real ones."""
-    key = f"{next(_numbers):04x}{_run}".ljust(64, "e")
-    return object_name(key[::-1], kind)
-
-
-def make_backend(env: Mapping[str, str]) -> Backend:
-    """What the daemon makes of these variables."""
-    (remote,) = load({"SCCACHE_CONF": "/nonexistent", **env}, "/").remotes
-    backend: Backend = backend_class(remote.name)(remote.settings, remote.ambient)
-    return backend
-
-
-def backend_class(name: str) -> Callable[[Mapping[str, Any], Mapping[str, str]], Any]:
-    """The class of a backend by its name in the configuration."""
-    module = importlib.import_module(f"sccache.storage.{name}")
-    found: Callable[[Mapping[str, Any], Mapping[str, str]], Any] = getattr(module, f"{name.capitalize()}Backend")
-    return found
 
 
 @asynccontextmanager
@@ -117,7 +75,7 @@ def is_taken_for_good(blob: bytes) -> bool:
     return True
 
 
-class BackendContract:
+class BackendContract(RemoteContract):
     """Subclass it with `place`."""
 
     is_proxied: ClassVar[bool] = True
