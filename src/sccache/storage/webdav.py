@@ -50,7 +50,7 @@ class WebdavBackend:
             raise answer.failure()
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             # Objects are sent as application/octet-stream, and no name ends in .html.
-            raise StorageError(f"{answer.request}: a page came instead of an object; does the address want a log-in?", Trouble.WRONG_PLACE)
+            raise StorageError(f"{answer.request}: a page came instead of an object (is a log-in wanted there?)", Trouble.WRONG_PLACE)
         return answer.body
 
     async def write(self, name: str, blob: bytes) -> None:
