@@ -97,3 +97,18 @@ def available(ours: Path, peers_bin: Path, work: Path) -> list[Peer]:
         env = {"ZCCACHE_CACHE_DIR": str(home / "cache"), "ZCCACHE_DIR": str(home / "cache")}
         found.append(Peer("zccache", (str(peers_bin / "zccache"),), env, (str(peers_bin / "zccache"), "stop"), home))
     return found
+
+
+def remote_peers(ours: Path, peers_bin: Path, work: Path, endpoint: str) -> list[Peer]:
+    """Those that can use the server at `endpoint` (`redis://…` or `tcp://…` for memcached; empty: none), as their only storage."""
+    scheme = endpoint.partition(":")[0]
+    variable = {"redis": "SCCACHE_REDIS_ENDPOINT", "tcp": "SCCACHE_MEMCACHED_ENDPOINT"}.get(scheme)
+    more = {variable: endpoint} if variable else {}
+    found = [_sccache("ours", ours, work / "ours", **more)]
+    if (peers_bin / "sccache").exists():
+        found.append(_sccache("sccache", peers_bin / "sccache", work / "sccache", **more))
+    if (peers_bin / "ccache").exists() and scheme == "redis":
+        env = {"CCACHE_DIR": str(work / "ccache-new"), "CCACHE_CONFIGPATH": str(work / "none.conf"), "CCACHE_REMOTE_STORAGE": endpoint,
+               "CCACHE_REMOTE_ONLY": "1"}  # fmt: skip
+        found.append(Peer("ccache-new", (str(peers_bin / "ccache"),), env, (), work / "ccache-new"))
+    return found

@@ -153,7 +153,7 @@ def test_an_object_expires(tmp_path: Path) -> None:
 
     async def body(backend: MemcachedBackend) -> None:
         await backend.write("a", b"x")
-        while await backend.read("a") is not None:  # noqa: ASYNC110 -- the server tells nobody; `run` has the deadline
+        while await backend.read("a") is not None:
             await asyncio.sleep(0.05)
 
     with memcached_tcp(tmp_path) as place:
