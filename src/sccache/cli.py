@@ -155,30 +155,30 @@ def _info_without_daemon(context: Context) -> ServerInfo:
     from sccache.daemon.state import stats_path
 
     config = context.config
-    location, max_bytes, notes = _storage_without_daemon(config)
-    return ServerInfo(
+    info = ServerInfo(
         stats=Stats.load(stats_path(config, context.address)),
-        cache_location=location,
+        cache_location=disk_location(config),
         cache_size=None,
-        max_cache_size=max_bytes,
+        max_cache_size=config.disk.size_bytes,
         use_preprocessor_cache_mode=config.disk.preprocessor.use_preprocessor_cache_mode,
         version=__version__,
         basedirs=list(config.basedirs),
-        notes=notes,
     )
+    if config.remotes or config.multilevel.chain:
+        _tell_of_levels(info, config)
+    return info
 
 
-def _storage_without_daemon(config: Config) -> tuple[str, int | None, list[str]]:
-    """Location, most bytes and notes of the storage that the next daemon will open."""
-    if not config.remotes and not config.multilevel.chain:
-        return disk_location(config), config.disk.size_bytes, []
+def _tell_of_levels(info: ServerInfo, config: Config) -> None:
+    """Name the storage that the next daemon will open."""
     from sccache.storage import factory  # only those with remote storage wait for its modules
 
     try:
         levels = factory.open_levels(config)
     except ConfigError as e:
-        return disk_location(config), config.disk.size_bytes, [f"{e}; the local disk is used instead."]
-    return levels.location(), levels.max_bytes(), []
+        info.notes.append(f"{e}; the local disk is used instead.")
+        return
+    info.cache_location, info.max_cache_size, info.stats.multi_level = levels.location(), levels.max_bytes(), levels.levels_stats()
 
 
 def disk_location(config: Config) -> str:

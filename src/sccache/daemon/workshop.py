@@ -95,8 +95,9 @@ class Workshop:
         known = self._pipelines.get(id(config))
         if known is not None and config is self._current:
             return known
+        for one in (self._current, config):  # the one from before was in use until now
+            opened = self._storages.get(one)
         self._current = config  # what the statistics tell of
-        opened = self._storages.get(config)
         if known is None:
             if len(self._pipelines) >= MAX_PIPELINES:
                 self._pipelines.clear()
