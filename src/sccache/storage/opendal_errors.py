@@ -63,7 +63,6 @@ STATUS_TROUBLE = {
     504: Trouble.TIMED_OUT,
 }
 KIND_TROUBLE = {"PermissionDenied": Trouble.DENIED, "RateLimited": Trouble.RATE_LIMITED, "ConfigInvalid": Trouble.WRONG_PLACE}
-NO_CAUSE = "no connection"
 CAUSES = (
     ("invalid peer certificate: UnknownIssuer", Trouble.BAD_TLS, "the certificate's issuer is not trusted"),
     ("invalid peer certificate: certificate expired", Trouble.BAD_TLS, "the certificate has expired"),
@@ -90,7 +89,7 @@ CAUSES = (
     ("reqsign", Trouble.DENIED, "no credentials could be loaded"),
     ("read data from http response", Trouble.UNREACHABLE, "the connection was cut off"),
     ("client error (Connect)", Trouble.UNREACHABLE, "no connection can be made"),
-    ("error sending request", Trouble.UNREACHABLE, NO_CAUSE),
+    ("error sending request", Trouble.UNREACHABLE, "no connection"),
     ("reader got too little data", Trouble.UNREACHABLE, "the connection was cut off"),
     ("got too much data", Trouble.ERROR, "the answer is longer than announced"),
 )  # fmt: skip
@@ -118,11 +117,6 @@ class Failure(Struct, frozen=True):
     retry_after_s: float | None
     text: str
     """The service's answer and the causes, without the context: addresses there could read like a cause.  Not to be shown."""
-
-    @property
-    def is_unexplained(self) -> bool:
-        """No answer came, and the text does not say why: reading through a file loses causes."""
-        return not self.status and _cause(self.text)[1] == NO_CAUSE
 
 
 def take_apart(error: Exception) -> Failure:
