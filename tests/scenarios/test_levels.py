@@ -34,10 +34,10 @@ def w(arena: Arena) -> World:
     """A cached world of ours."""
     if not isinstance(arena.product, Sccache) or arena.product.name == "sccache":
         pytest.skip(f"our own promises; the product under test is {arena.product.name}")
-    if os.environ.get("SCCACHE_TEST_MODE"):
-        pytest.skip("direct hits from remote storage need direct mode")
     needs("g++")
     world = arena.cached_world()
+    for name in ("SCCACHE_DEPEND", "SCCACHE_DIRECT"):  # SCCACHE_TEST_MODE: the promises here are direct mode's
+        world.env.pop(name, None)
     world.write("a.cc", SOURCE)
     return world
 
@@ -193,3 +193,22 @@ def test_check_storage(w: World, place: WebdavPlace) -> None:
     assert gone.returncode == 1
     assert re.search(r"^L1 \(webdav\).* unreachable$", gone.stdout, re.MULTILINE)
     assert w.daemon_pid() is None, "no daemon is needed, nor started"
+
+
+def test_identical_compiles_over_a_remote(w: World, place: WebdavPlace) -> None:
+    """Eight at a time with nothing but a remote: one compiler, seven hits of what still waits to be sent or is there already."""
+    w.env |= place.environment()
+    slow = "template <int N> int g{n}() {{ return g{n}<N - 1>() ^ N; }}\ntemplate <> int g{n}<0>() {{ return 0; }}\n"
+    slow += "int h{n}() {{ return g{n}<300>(); }}\n"
+    w.write("a.cc", SOURCE + "".join(slow.format(n=n) for n in range(12)))
+    w.settle()
+    running = [
+        subprocess.Popen(w.compiler(*COMPILE[:-1], f"a{n}.o"), cwd=w.root, env=w.environment(), stderr=subprocess.PIPE) for n in range(8)
+    ]
+    for process in running:
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0
+        assert b"unused variable" in err
+    stats = _info(w)["stats"]
+    assert (stats["compilations"], stats["direct_hits"]) == (1, 7)
+    assert len({w.path(f"a{n}.o").read_bytes() for n in range(8)}) == 1
