@@ -88,13 +88,23 @@ class AzureBackend:
         return f"azblob, name: {self._container}, prefix: {self._root}"
 
     async def _ask(self, method: str, name: str, body: bytes | None = None) -> Answer:
+        """The answer; a token that was refused is replaced once, for it may have been revoked."""
+        if self._keeper is None:
+            return await self._send(method, name, body, "")
+        token = await self._keeper.get()
+        answer = await self._send(method, name, body, token)
+        if answer.status != 401:
+            return answer
+        self._keeper.drop(token)
+        return await self._send(method, name, body, await self._keeper.get())
+
+    async def _send(self, method: str, name: str, body: bytes | None, token: str) -> Answer:
         url = f"{self._connection.endpoint}/{quote(self._container, safe='$')}{quote(f'{self._root}{name}', safe='/')}"
         headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": API_VERSION}
         if body is not None:
             headers |= {"x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
-        authorization = token = ""
-        if self._keeper is not None:
-            token = await self._keeper.get()
+        authorization = ""
+        if token:
             authorization = f"Bearer {token}"
         elif self._connection.signature:
             url = f"{url}?{quote(self._connection.signature, safe='=&%')}"
@@ -102,10 +112,7 @@ class AzureBackend:
             text = string_to_sign(method, url, self._connection.account, headers, len(body or b""))
             digest = hmac.digest(self._connection.key, text.encode(), hashlib.sha256)
             authorization = f"SharedKey {self._connection.account}:{base64.b64encode(digest).decode()}"
-        answer = await self._http.request(method, url, body=body, headers=headers, authorization=authorization)
-        if answer.status == 401 and self._keeper is not None:
-            self._keeper.drop(token)
-        return answer
+        return await self._http.request(method, url, body=body, headers=headers, authorization=authorization)
 
     def _failure(self, answer: Answer) -> StorageError:
         code = answer.headers.get("x-ms-error-code", "")

@@ -61,7 +61,7 @@ class EntraTokens:
 
 def _authority(text: str) -> str:
     """The address of Entra ID, or of a national cloud's; Azure's own tools also take a bare host."""
-    text = text.strip().rstrip("/")
+    text = text.strip()
     if not text:
         return AUTHORITY
     url = text if "://" in text else f"https://{text}"
@@ -73,7 +73,7 @@ def _authority(text: str) -> str:
         is_usable = is_secure = False
     if not is_usable or not is_secure:
         raise ConfigError("AZURE_AUTHORITY_HOST is not an https address such as https://login.microsoftonline.com")
-    return url
+    return url.rstrip("/")
 
 
 def _read_assertion(path: str) -> str:

@@ -78,14 +78,20 @@ class GcsBackend:
         return f"{self._root}{name}".removeprefix("/")
 
     async def _ask(self, method: str, url: str, body: bytes | None = None) -> Answer:
+        """The answer; a token that was refused is replaced once, for it may have been revoked."""
+        if self._keeper is None:
+            return await self._send(method, url, body, "")
+        token = await self._keeper.get()
+        answer = await self._send(method, url, body, token)
+        if answer.status != 401:
+            return answer
+        self._keeper.drop(token)
+        return await self._send(method, url, body, await self._keeper.get())
+
+    async def _send(self, method: str, url: str, body: bytes | None, token: str) -> Answer:
         headers = {"Content-Type": "application/octet-stream"} if body is not None else {}
-        token = await self._keeper.get() if self._keeper is not None else ""
-        answer = await self._http.request(
-            method, url, body=body, headers=headers, authorization=f"Bearer {token}" if token else "", is_repeatable=True
-        )
-        if answer.status == 401 and self._keeper is not None:
-            self._keeper.drop(token)
-        return answer
+        authorization = f"Bearer {token}" if token else ""
+        return await self._http.request(method, url, body=body, headers=headers, authorization=authorization, is_repeatable=True)
 
     def _is_no_bucket(self, answer: Answer) -> bool:
         """Both are 404; only the text tells (`The specified bucket does not exist.`, `No such object: …`)."""
