@@ -1,0 +1,170 @@
+"""Redis in all its forms, by real servers."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import redis.asyncio  # noqa: F401 -- 150 ms that no deadline of a test shall pay
+from tests.contracts.backend_contract import BackendContract, new_name, opened
+from tests.servers.place import Place
+from tests.servers.redis import cli, redis_acl, redis_cluster, redis_open, redis_single, redis_tls, redis_unix
+
+from sccache.errors import StorageError, Trouble
+
+
+class TestSingle(BackendContract):
+    """One server with a password."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_single(folder)
+
+
+class TestOpen(BackendContract):
+    """The deprecated address, without credentials."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_open(folder)
+
+
+class TestAcl(BackendContract):
+    """A user who may little, and entries that expire."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_acl(folder)
+
+
+class Unproxied(BackendContract):
+    """What no proxy can stand in front of; faults in between are tested with the others, by the same code."""
+
+    is_proxied = False
+    test_remote_of_a_silent_server = None
+    test_remote_of_a_server_that_is_away = None
+    test_a_server_that_nobody_finds = None
+    test_a_silent_server = None
+
+
+class TestUnixSocket(Unproxied):
+    """No port at all."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_unix(folder)
+
+
+class TestCluster(Unproxied):
+    """Three nodes; a proxy before one of them is passed by."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_cluster(folder)
+
+
+class TestTls(BackendContract):
+    """An authority of the user's own, named by SSL_CERT_FILE in the daemon's environment."""
+
+    def place(self, folder: Path) -> AbstractContextManager[Place]:
+        return redis_tls(folder)
+
+    @pytest.fixture(autouse=True)
+    def trust(self, server: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", server.environment()["SSL_CERT_FILE"])
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Place]:
+    with redis_tls(tmp_path) as place:
+        yield place
+
+
+def test_an_untrusted_certificate(tls: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused, and said to be."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+
+    async def test() -> None:
+        async with opened(tls.environment()) as backend:
+            with pytest.raises(StorageError) as caught:
+                await backend.read(new_name())
+            assert caught.value.trouble is Trouble.BAD_TLS
+
+    asyncio.run(test())
+
+
+def test_tls_to_a_server_that_speaks_none(tmp_path: Path) -> None:
+    """Is told from a server that is not there."""
+
+    async def test(place: Place) -> None:
+        env = {name: value.replace("redis://", "rediss://") for name, value in place.environment().items()}
+        async with opened(env) as backend:
+            with pytest.raises(StorageError) as caught:
+                async with asyncio.timeout(30):
+                    await backend.read(new_name())
+            assert caught.value.trouble in (Trouble.BAD_TLS, Trouble.UNREACHABLE)
+
+    with redis_single(tmp_path) as place:
+        asyncio.run(test(place))
+
+
+def test_entries_expire(tmp_path: Path) -> None:
+    """SCCACHE_REDIS_EXPIRATION reaches the server; without it entries stay."""
+
+    async def test(place: Place, expected: str) -> None:
+        async with opened(place.environment()) as backend:
+            await backend.write("a/b/c/abc", b"blob")
+        ttl = cli(place.address[1], "ttl", "a/b/c/abc").decode().strip()
+        assert ttl == expected or 0 < int(ttl) <= int(expected)
+
+    with redis_single(tmp_path) as place:
+        asyncio.run(test(place, "-1"))
+        place._variables = {**place._variables, "SCCACHE_REDIS_TTL": "3600"}
+        asyncio.run(test(place, "3600"))
+
+
+def test_keys_are_those_of_sccache(tmp_path: Path) -> None:
+    """Prefix without its slashes, then the object's name."""
+
+    async def test(place: Place) -> None:
+        async with opened({**place.environment(), "SCCACHE_REDIS_KEY_PREFIX": "/chain//of/"}) as backend:
+            await backend.write("a/b/c/abc", b"blob")
+
+    with redis_single(tmp_path) as place:
+        asyncio.run(test(place))
+        assert cli(place.address[1], "get", "chain/of/a/b/c/abc") == b"blob\n"
+
+
+def test_a_missing_database(tmp_path: Path) -> None:
+    """Is a wrong place."""
+
+    async def test(place: Place) -> None:
+        async with opened({**place.environment(), "SCCACHE_REDIS_DB": "99"}) as backend:
+            with pytest.raises(StorageError) as caught:
+                await backend.read(new_name())
+            assert caught.value.trouble is Trouble.WRONG_PLACE
+
+    with redis_single(tmp_path) as place:
+        asyncio.run(test(place))
+
+
+def test_a_cluster_without_one_of_its_nodes(tmp_path: Path) -> None:
+    """What lies on the others can be had; what lay there is an error within the deadline, not a hang."""
+
+    async def test() -> None:
+        with redis_cluster(tmp_path) as place:
+            async with opened(place.environment()) as backend:
+                names = [new_name() for _ in range(60)]
+                for name in names:
+                    await backend.write(name, name.encode())
+                place.servers[2].stop()
+                outcomes = await asyncio.gather(*(within(backend.read(name)) for name in names))
+            found = [outcome == name.encode() for name, outcome in zip(names, outcomes, strict=True)]
+            assert all(ok or isinstance(outcome, StorageError | TimeoutError) for ok, outcome in zip(found, outcomes, strict=True))
+            assert 20 <= sum(found) < 60
+
+    asyncio.run(test())
+
+
+async def within(request: object) -> object:
+    try:
+        async with asyncio.timeout(10):
+            return await request  # type: ignore[misc]
+    except (StorageError, TimeoutError) as e:
+        return e
