@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_REGION = "us-east-1"
 METADATA_TIMEOUT_S = 1.0
+BEFORE_METADATA = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+"""Who sets one of these has credentials that are found before the machine's."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_S3_ENDPOINT")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -61,7 +63,11 @@ class S3Backend(OpendalBackend):
             profile = await asyncio.to_thread(read_profile, self._ambient)
             options |= profile.options
             self._renew_at_s = profile.renew_at_s
-            if "access_key_id" not in options and not await _has_metadata(self._ambient):
+            if (
+                "access_key_id" not in options
+                and not any(map(self._ambient.get, BEFORE_METADATA))
+                and not await _has_metadata(self._ambient)
+            ):
                 options["disable_ec2_metadata"] = "true"
         if self._region:
             options["region"] = self._region
@@ -134,6 +140,8 @@ async def _has_metadata(ambient: Mapping[str, str]) -> bool:
     The library would wait for the answer of an address that leads nowhere until the request's deadline, and missing
     credentials would look like a slow service.  AWS's own tools wait for a second, too.
     """
+    if ambient.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
     address = urlsplit(ambient.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254")
     try:
         async with asyncio.timeout(METADATA_TIMEOUT_S):
