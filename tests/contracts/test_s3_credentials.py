@@ -255,7 +255,8 @@ def test_credentials_of_a_machine_are_renewed(env: dict[str, str], aws: S3Place,
 def test_ec2_at_its_own_address(env: dict[str, str], aws: S3Place, home: Path) -> None:
     """IMDSv2 at 169.254.169.254, in a network of its own."""
     unshare = shutil.which("unshare")
-    assert unshare, "util-linux is missing"
+    if unshare is None or subprocess.run([unshare, "--net", "--map-root-user", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs to make a network namespace")
     port = 18080
     service = ROOT / "tests/servers/s3_service.py"
     script = (
