@@ -143,11 +143,15 @@ async def ask_metadata(http: HttpClient, url: str, headers: Mapping[str, str], a
     """GET from the cloud's own machine; without one there are no credentials, which `advice` explains."""
     try:
         async with asyncio.timeout(METADATA_PATIENCE_S):
-            return await http.request("GET", url, headers=headers, max_bytes=MAX_ANSWER_BYTES)
+            answer = await http.request("GET", url, headers=headers, max_bytes=MAX_ANSWER_BYTES)
     except TimeoutError:
         raise StorageError(f"no credentials were found: the metadata server does not answer; {advice}", Trouble.DENIED) from None
     except StorageError as e:
         raise StorageError(f"no credentials were found: {e}; {advice}", Trouble.DENIED) from e
+    # 400, 403, 404: it has no such identity.  Metadata servers also limit rates, and fail for a while: that passes.
+    if 400 <= answer.status < 500 and answer.status != 429:
+        raise StorageError(f"no credentials were found: {answer.failure()}; {advice}", Trouble.DENIED)
+    return answer
 
 
 def _error_code(record: object) -> str:
