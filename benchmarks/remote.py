@@ -24,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
@@ -106,6 +107,23 @@ class Bench:
         self.project = Project(work / "project", options.units)
         self.times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.plain = Peer("plain", (), home=work / "plain", caches=False)
+        self._stack = contextlib.ExitStack()
+        self._filled_redis = ""
+
+    def __enter__(self) -> Self:
+        """Servers are started when they are first needed."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """And stopped here."""
+        self._stack.close()
+
+    def filled_redis(self) -> str:
+        """The address of a Redis with everybody's results, the same for all parts."""
+        if not self._filled_redis:
+            self._filled_redis = self._stack.enter_context(redis(self.work / "redis"))
+            self.fill(f"redis://{self._filled_redis}")
+        return self._filled_redis
 
     def peers(self, endpoint: str) -> list[Peer]:
         """All that can use this server."""
@@ -125,16 +143,20 @@ class Bench:
             print(f"  {what:24} {label or peer.name:16} {took:8.3f}", flush=True)
         return took
 
-    def warm(self, what: str, endpoint: str, filled_through: str) -> None:
-        """Fill the server twice (the second build writes what the first could not know yet), then measure through `endpoint`."""
-        for peer in self.peers(filled_through):
+    def fill(self, endpoint: str) -> None:
+        """Build twice with each peer: the second build writes what the first could not know yet."""
+        for peer in self.peers(endpoint):
             for _ in range(2):
                 self.time_build("", peer)
+
+    def warm(self, what: str, endpoint: str) -> None:
+        """Everything is in the server at `endpoint`, nothing is local; the objects must equal the plain build's."""
         peers = self.peers(endpoint)
         for _ in range(self.options.rounds):
             for peer in peers:
                 self.time_build(what, peer)
-        self.project.build(self.plain, self.options.jobs)
+        if not (self.project.folder / "out-plain").exists():
+            self.project.build(self.plain, self.options.jobs)
         for peer in peers:
             print(f"  {peer.name}: {self.project.count_equal(self.plain, peer)} of {self.project.units} objects equal the plain build's")
 
@@ -222,18 +244,18 @@ def run_proxy(address: str, delay_s: float) -> None:
 
 
 def _redis_part(bench: Bench, delay_ms: int = 0) -> None:
-    with redis(bench.work / "redis") as address:
-        direct = f"redis://{address}"
-        if not delay_ms:
-            bench.warm("redis", direct, direct)
-            return
-        with delayed(address, delay_ms / 1000) as proxy:
-            bench.warm(f"redis +{delay_ms} ms", f"redis://{proxy}", direct)
+    address = bench.filled_redis()
+    if not delay_ms:
+        bench.warm("redis", f"redis://{address}")
+        return
+    with delayed(address, delay_ms / 1000) as proxy:
+        bench.warm(f"redis +{delay_ms} ms", f"redis://{proxy}")
 
 
 def _memcached_part(bench: Bench) -> None:
     with memcached(bench.work / "memcached") as address:
-        bench.warm("memcached", f"tcp://{address}", f"tcp://{address}")
+        bench.fill(f"tcp://{address}")
+        bench.warm("memcached", f"tcp://{address}")
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
@@ -263,10 +285,10 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/remote.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-remote-") as folder:
-        bench = Bench(options, Path(folder))
-        for part in options.parts:
-            print(f"{part}:")
-            PARTS[part](bench)
+        with Bench(options, Path(folder)) as bench:
+            for part in options.parts:
+                print(f"{part}:", flush=True)
+                PARTS[part](bench)
         result = bench.report()
     if options.save:
         target = Path(__file__).parent / "results" / "remote.json"
