@@ -128,7 +128,7 @@ class ReplyReader:
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._filled = 0
         self._value: io.BytesIO | None = None
-        self._view = memoryview(b"")
+        self._view = self._lent = memoryview(b"")
         self._status = 0
 
     @property
@@ -138,7 +138,8 @@ class ReplyReader:
 
     def buffer(self) -> memoryview:
         """Where the next bytes belong; never empty."""
-        return self._view[self._filled :] if self._value is not None else self._scratch[self._filled :]
+        self._lent = self._view[self._filled :] if self._value is not None else self._scratch[self._filled :]
+        return self._lent
 
     def advance(self, count: int, opcode: Opcode, opaque: int) -> Reply | None:
         """`count` bytes came: the reply if it is complete.  ProtocolError if this is no reply to the request `opaque`."""
@@ -156,9 +157,11 @@ class ReplyReader:
         return Reply(self._status, holder.getvalue())  # not copied: nothing else refers to the buffer
 
     def close(self) -> None:
-        """Forget what came."""
+        """Forget what came.  Whoever received into `buffer()` is done with it; as long as it was lent, `getvalue` would copy."""
+        self._lent.release()
         self._view.release()
-        self._view, self._value, self._filled = memoryview(b""), None, 0
+        self._view = self._lent = memoryview(b"")
+        self._value, self._filled = None, 0
 
     def _check_magic(self) -> None:
         if self._filled and self._scratch[0] != RESPONSE:

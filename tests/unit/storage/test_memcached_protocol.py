@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -49,6 +50,26 @@ def test_a_reply_in_any_parts(replies: list[tuple[bytes, list[int], int]]) -> No
     for value, sizes, status in replies:
         assert feed(reader, packet(value, extras=b"\0\0\0\0", status=status), sizes) == Reply(status, value)
         assert reader.is_empty
+
+
+def test_a_long_reply_is_in_memory_once() -> None:
+    """Also while the one who received it still holds the last piece's buffer, as asyncio does."""
+    size = 20_000_000
+    data = memoryview(packet(bytes(size), extras=b"\0\0\0\0"))
+    reader, at, reply = ReplyReader(), 0, None
+    tracemalloc.start()
+    try:
+        while reply is None:
+            room = reader.buffer()
+            count = min(len(room), len(data) - at, 1_000_000)
+            room[:count] = data[at : at + count]
+            at += count
+            reply = reader.advance(count, Opcode.GET, OPAQUE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(reply.value) == size
+    assert peak < 1.2 * size
 
 
 @given(values, st.integers(0, 400_000))
