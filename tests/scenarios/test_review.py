@@ -194,3 +194,18 @@ def test_system_headers_that_are_not_to_be_checked(w: World, cc: str) -> None:
     w.run(*command, expect=BY_MANIFEST, env=settings)
     w.write("user/u.h", "#define U 2\n")
     w.run(*command, expect=MISS, env=settings)
+
+
+@scenario(*BOTH)
+def test_header_directory_that_appears_has_its_place(w: World, cc: str) -> None:
+    """A -I directory that did not exist when the compiler was asked for its directories: one before it goes on winning."""
+    w.mkdir("early")
+    w.write("first.c", "int x;\n")
+    w.write("a.c", "#include <x.h>\nint a = A;\n")
+    w.run(cc, "-Iearly", "-Ilate", "-c", "first.c", "-o", "first.o", expect=MISS)
+    w.write("late/x.h", "#define A 1\n")
+    command = (cc, "-Iearly", "-Ilate", "-c", "a.c", "-o", "a.o")
+    w.run(*command, expect=MISS)
+    w.run(*command, expect=HIT)
+    w.write("early/x.h", "#define A 2\n")
+    w.run(*command, expect=RECOMPILE)

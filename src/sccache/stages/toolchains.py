@@ -116,23 +116,23 @@ class Toolchains:
         if not driver.transparent:
             return await self._ask_toolchain(driver, parsed, request, hands)
         key = _toolchain_key(driver, parsed, request)
-        made = await self._known_toolchain(key)
+        made = await self._known_toolchain(key, request.cwd)
         if made is None:
             made = await self._ask_toolchain(driver, parsed, request, hands)
-            if made is not None and self._remember(key, made):
+            if made is not None and self._remember(key, made, request.cwd):
                 self._keep_toolchain(key, made, driver)
         return made
 
-    async def _known_toolchain(self, key: str) -> Toolchain | None:
+    async def _known_toolchain(self, key: str, cwd: str) -> Toolchain | None:
         known = self._toolchains.get(key)
         if known is not None and self._files.holds(known[0]):
             return known[1]
         for brought in self._came_along.pop(key, ()):
-            if self._remember(key, brought):
+            if self._remember(key, brought, cwd):
                 return brought
 
         def accept(blob: bytes) -> Toolchain | None:
-            return next((made for made in records.open_toolchains(blob) if self._remember(key, made)), None)
+            return next((made for made in records.open_toolchains(blob) if self._remember(key, made, cwd)), None)
 
         found = await self._storage.find(key, Kind.MANIFEST, accept, records.merge_toolchains)
         return found.value if isinstance(found, Found) else None
@@ -151,7 +151,13 @@ class Toolchains:
         toolchains = Update(key, Kind.MANIFEST, lambda blob: records.with_toolchain(blob, made))
         self._store([toolchains, Update(name, Kind.MANIFEST, with_all)])
 
-    def _remember(self, key: str, made: Toolchain) -> bool:
+    def _remember(self, key: str, made: Toolchain, cwd: str) -> bool:
+        """Use a toolchain as long as it holds; False where it does not.
+
+        A header directory that came to be has a rank, which only the driver knows.
+        """
+        if any(os.path.isdir(os.path.join(cwd, directory)) for directory in made.missing):
+            return False
         watch = self._files.watch(made.files, made.absent)
         if watch is None:
             return False
@@ -183,6 +189,7 @@ class Toolchains:
         for directory in search.missing:
             path = os.path.join(request.cwd, directory)
             absent.setdefault(os.path.dirname(path), []).append(os.path.basename(path))
+            absent.setdefault(path, [])  # so that its appearing is noticed: `_remember` then asks anew for its rank
         identity = KeyBuilder("compiler").add("family", driver.family).add("version", driver.version)
         for path, content in files:
             identity.add(os.path.basename(path), content)
