@@ -15,7 +15,7 @@ from msgspec import Struct
 from sccache.config.locations import cached_config_file, config_file, default_cache_dir, expand
 from sccache.config.schema import SETTINGS, Config, DiskConfig, PreprocessorConfig, RemoteConfig
 from sccache.config.setting import Setting
-from sccache.config.storage_rows import AMBIENT, BACKENDS
+from sccache.config.storage_rows import AMBIENT, BACKENDS, BUCKET_NEEDED, MAY_NOT_BE_BOTH, NEED_A_BUCKET
 from sccache.errors import ConfigError
 
 __all__ = ["BY_ENV", "BY_NAME", "ENV_PREFIX", "Config", "DiskConfig", "PreprocessorConfig", "RemoteConfig", "environment", "load"]
@@ -90,6 +90,10 @@ def load(env: Mapping[str, str], base_dir: str | None = None, *, strict: bool = 
     conf = config_file(env, base_dir)
     _read_file(conf, env, found)
     _read_environment(env, base_dir, found, strict=strict)
+    for sentence in _contradictions(env, found):
+        if strict:
+            raise ConfigError(sentence)
+        found.warnings.append(sentence)
     nested = _nested(found)
     disk = nested["disk"]
     disk["dir"] = disk["dir"] or default_cache_dir(env)
@@ -186,6 +190,13 @@ def _take_from_environment(env: Mapping[str, str], name: str, setting: Setting, 
     found.values[_key(setting)] = value
     if setting.selects and value is not False:
         found.tables.add(setting.name.rpartition(".")[0])
+
+
+def _contradictions(env: Mapping[str, str], found: _Found) -> Iterator[str]:
+    """Sentences about variables that make no sense together; the first of a pair's names in its row counts."""
+    yield from (sentence for one, other, sentence in MAY_NOT_BE_BOTH if env.get(one) and env.get(other))
+    if any(env.get(name) for name in NEED_A_BUCKET) and "cache.gcs" not in found.tables:
+        yield BUCKET_NEEDED
 
 
 # ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────

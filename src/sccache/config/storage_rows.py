@@ -139,6 +139,15 @@ AMBIENT = {
     "cos": ("TENCENTCLOUD_", "TKE_"),
 }
 """Variables that a storage's own tools know, by the beginning of their names: credentials, regions, services of a runner."""
+MAY_NOT_BE_BOTH = (
+    ("SCCACHE_REDIS_EXPIRATION", "SCCACHE_REDIS_TTL",
+     "You mustn't set both SCCACHE_REDIS_EXPIRATION and SCCACHE_REDIS_TTL. Use only one."),
+    ("SCCACHE_MEMCACHED", "SCCACHE_MEMCACHED_ENDPOINT",
+     "You mustn't set both SCCACHE_MEMCACHED and SCCACHE_MEMCACHED_ENDPOINT. Please, use only SCCACHE_MEMCACHED_ENDPOINT."),
+)  # fmt: skip
+"""Two variables of one setting, and what is said of both (reference 2.7)."""
+NEED_A_BUCKET = ("SCCACHE_GCS_CREDENTIALS_URL", "SCCACHE_GCS_OAUTH_URL", "SCCACHE_GCS_KEY_PATH")
+BUCKET_NEEDED = "If setting GCS credentials, SCCACHE_GCS_BUCKET and an auth mechanism need to be set."
 MULTILEVEL = (
     Setting("cache.multilevel.chain", "SCCACHE_MULTILEVEL_CHAIN", parse.CHAIN, (),
             "Storages from fast to slow, such as `disk,redis,s3`.", field="multilevel.chain"),

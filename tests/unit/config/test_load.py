@@ -219,10 +219,32 @@ def test_env_does_not_select(home: Path):
     assert load({"HOME": str(home), "SCCACHE_GHA_ENABLED": "off", "SCCACHE_S3_KEY_PREFIX": "x"}, "/").remotes == ()
 
 
-def test_newer_name_wins(home: Path):
-    """Where a variable has an older name too, the current one counts."""
-    env = {"HOME": str(home), "SCCACHE_MEMCACHED": "old:1", "SCCACHE_MEMCACHED_ENDPOINT": "new:1"}
-    assert load(env, "/").remotes[0].settings["url"] == "new:1"
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        (
+            {"SCCACHE_MEMCACHED": "old:1", "SCCACHE_MEMCACHED_ENDPOINT": "new:1"},
+            "You mustn't set both SCCACHE_MEMCACHED and SCCACHE_MEMCACHED_ENDPOINT. Please, use only SCCACHE_MEMCACHED_ENDPOINT.",
+        ),
+        (
+            {"SCCACHE_REDIS_ENDPOINT": "h:1", "SCCACHE_REDIS_EXPIRATION": "1", "SCCACHE_REDIS_TTL": "2"},
+            "You mustn't set both SCCACHE_REDIS_EXPIRATION and SCCACHE_REDIS_TTL. Use only one.",
+        ),
+        *(
+            ({name: "/x"}, "If setting GCS credentials, SCCACHE_GCS_BUCKET and an auth mechanism need to be set.")
+            for name in ("SCCACHE_GCS_KEY_PATH", "SCCACHE_GCS_CREDENTIALS_URL", "SCCACHE_GCS_OAUTH_URL")
+        ),
+    ],
+)
+def test_contradictions(home: Path, env: dict[str, str], sentence: str):
+    """Are errors for commands, and warnings for compiles, where the current one of two names counts."""
+    with pytest.raises(ConfigError) as caught:
+        load({"HOME": str(home), **env}, "/")
+    assert str(caught.value) == sentence
+    config = load({"HOME": str(home), **env}, "/", strict=False)
+    assert config.warnings == (sentence,)
+    values = {value for remote in config.remotes for value in remote.settings.values()}
+    assert not {"old:1", 2} & values
 
 
 def test_gcs_reads_only(home: Path):
