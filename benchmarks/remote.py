@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -172,12 +173,14 @@ class Bench:
 
     def down(self) -> None:
         """Cold builds of ours on the local disk: alone, and with a dead Redis behind it; refused, and silent."""
-        for _ in range(self.options.cold_rounds):
-            (ours,) = (peer for peer in self.peers("") if peer.name == "ours")
-            self.time_build("down", ours, label="no remote")
-            for label, address in (("refused", f"127.0.0.1:{free_port()}"), ("silent", "192.0.2.1:6379")):
-                (ours,) = (peer for peer in self.peers(f"redis://{address}") if peer.name == "ours")
-                self.time_build("down", with_chain(ours), label=label)
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel takes connections, and nobody answers
+            dead = {"refused": free_port(), "silent": silent.getsockname()[1]}
+            for _ in range(self.options.cold_rounds):
+                (ours,) = (peer for peer in self.peers("") if peer.name == "ours")
+                self.time_build("down", ours, label="no remote")
+                for label, port in dead.items():
+                    (ours,) = (peer for peer in self.peers(f"redis://127.0.0.1:{port}") if peer.name == "ours")
+                    self.time_build("down", with_chain(ours), label=label)
 
     def report(self) -> dict[str, object]:
         """Print medians and ratios."""
