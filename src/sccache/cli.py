@@ -17,7 +17,8 @@ from sccache.config.schema import Config
 from sccache.errors import ConfigError, DaemonError, SccacheError
 from sccache.protocol import address, control, messages, version
 from sccache.protocol.blocking import Connection, NoDaemonError, connect
-from sccache.stats import ServerInfo, Stats, printable, render_json, render_text
+from sccache.stats import ServerInfo, Stats, printable, render_json
+from sccache.stats_text import render_text
 
 EXIT_OK, EXIT_PARSE, EXIT_ERROR = 0, 1, 2
 EXIT_UNUSABLE = 1  # --check-storage: a storage does not do what the settings ask of it

@@ -9,19 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sccache.stats import (
-    AVERAGES,
-    LABELLED,
-    RATE_POSITION,
-    Duration,
-    LevelStats,
-    PerLanguage,
-    RemoteStats,
-    ServerInfo,
-    Stats,
-    render_json,
-    render_text,
-)
+from sccache.stats import Duration, LevelStats, PerLanguage, RemoteStats, ServerInfo, Stats, render_json
+from sccache.stats_text import AVERAGES, LABELLED, RATE_POSITION, render_text
 
 KNOWN_STATS_FIELDS = [
     "compile_requests",

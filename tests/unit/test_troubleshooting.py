@@ -10,7 +10,7 @@ import pytest
 from sccache.compilers.arguments import Role
 from sccache.compilers.c_family import option_tables
 from sccache.stages.lookup import OTHER_TROUBLE, TROUBLES
-from sccache.stats import LABELLED
+from sccache.stats_text import LABELLED
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "sccache"
