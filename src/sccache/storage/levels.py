@@ -173,11 +173,15 @@ class Levels:
             return
         outcome = _Outcome(self._policy, [number for number, _ in targets], done, is_chain=self._is_chain)
         for number, level in targets:
-            await level.store(writes, self._stored(number, outcome))
+            await level.store(writes, self._stored(number, outcome, is_result=any(write.kind is Kind.ENTRY for write in writes)))
 
-    def _stored(self, number: int, outcome: "_Outcome") -> Done:
+    def _stored(self, number: int, outcome: "_Outcome", *, is_result: bool) -> Done:
+        """Only results are counted, not what is kept about compilers."""
+
         def done(error: StorageError | None, duration_ns: int) -> None:
-            if error is None:
+            if not is_result:
+                pass
+            elif error is None:
                 self._stats[number].writes += 1
                 self._stats[number].write_duration.add(duration_ns)
             else:

@@ -118,8 +118,8 @@ class Uploads:
         if not lost:
             return []
         number, unit = human_size(self._lost_bytes)
-        results = "result was" if lost == 1 else "results were"
-        return [f"{lost} {results} ({number} {unit}) not sent to {self._remote.type_name}: {self._reason}."]
+        results = "result" if lost == 1 else "results"
+        return [f"{lost} {results} of {number} {unit} not sent to {self._remote.type_name}: {self._reason}."]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -230,6 +230,7 @@ def test_updates_are_made_of_what_each_level_has(tmp_path: Path) -> None:
         await levels.flush(60)
         assert disk.get_nowait(KEY, Kind.MANIFEST) == b"+"
         assert backend.objects[MANIFEST_NAME] == b"far+"
+        assert [level.writes for level in levels.levels_stats() or ()] == [0, 0], "results are counted"
         await levels.aclose(5)
 
     run(test)

@@ -129,7 +129,7 @@ def test_beyond_all_bounds_results_are_lost_and_said_to_be(tmp_path: Path, has_f
             await queue.submit([Put(key(number), Kind.ENTRY, b"x" * 100)], lambda e, _: outcomes.append(e))
         lost = 2 if has_folder else 3
         assert [str(e) for e in outcomes] == ["too much waits to be sent to fake"] * lost
-        assert queue.notes() == [f"{lost} results were ({lost * 100} bytes) not sent to fake: too much waits to be sent to fake."]
+        assert queue.notes() == [f"{lost} results of {lost * 100} bytes not sent to fake: too much waits to be sent to fake."]
         gate.open()
         await queue.flush(60)
         assert len(backend.objects) == 4 - lost
@@ -177,7 +177,7 @@ def test_a_flush_ends_at_its_deadline(tmp_path: Path) -> None:
         assert [str(e) for e in outcomes] == ["there was no time left to send it"] * 20
         assert not queue.has_pending()
         assert os.listdir(tmp_path) == []
-        assert queue.notes() == ["20 results were (1000 bytes) not sent to fake: there was no time left to send it."]
+        assert queue.notes() == ["20 results of 1000 bytes not sent to fake: there was no time left to send it."]
 
     run(test)
 
