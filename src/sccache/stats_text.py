@@ -152,8 +152,10 @@ def _own_lines(info: ServerInfo, name_width: int, value_width: int, *, advanced:
     if stats.direct_hits or stats.preprocessed_hits:
         lines.append(f"{'Direct mode hits':<{name_width}} {stats.direct_hits:>{value_width}}")
         lines.append(f"{'Hits after preprocessing':<{name_width}} {stats.preprocessed_hits:>{value_width}}")
-    for remote in stats.remotes or ():
-        lines += _remote_lines(remote, name_width, value_width)
+    blocks = [block for remote in stats.remotes or () if (block := _remote_lines(remote, name_width, value_width))]
+    for block in blocks:
+        lines += ["", *block]
+    lines += [""] if blocks else []
     if advanced:
         lines += _reason_lines("Miss reasons:", stats.miss_reasons, name_width, value_width)
     lines += [f"Note: {note}" for note in info.notes]
@@ -164,6 +166,4 @@ def _remote_lines(remote: RemoteStats, name_width: int, value_width: int) -> lis
     """What happened to requests to one remote storage; what did not happen is not shown."""
     counts = {name: getattr(remote, name) for name in remote.__struct_fields__ if name not in ("name", "location")}
     shown = [(f"  {name.replace('_', ' ')}", count) for name, count in counts.items() if count]
-    return (
-        ["", f"Requests to {remote.name}:", *(f"{name:<{name_width}} {count:>{value_width}}" for name, count in shown), ""] if shown else []
-    )
+    return [f"Requests to {remote.name}:", *(f"{name:<{name_width}} {count:>{value_width}}" for name, count in shown)] if shown else []
