@@ -1,7 +1,7 @@
 """Redis in all its forms, by real servers."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio  # noqa: F401 -- 150 ms that no deadline of a test shall pay
 from tests.contracts.backend_contract import BackendContract, new_name, opened
 from tests.servers.place import Place
-from tests.servers.redis import cli, redis_acl, redis_cluster, redis_open, redis_single, redis_tls, redis_unix
+from tests.servers.redis import cli, redis_acl, redis_cluster, redis_loading, redis_open, redis_single, redis_tls, redis_unix
 
 from sccache.errors import StorageError, Trouble
 
@@ -90,18 +90,78 @@ def test_an_untrusted_certificate(tls: Place, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tls_to_a_server_that_speaks_none(tmp_path: Path) -> None:
-    """Is told from a server that is not there."""
+    """Redis waits for the end of what it takes for a command: the caller's deadline ends that, and later requests are not held up."""
 
     async def test(place: Place) -> None:
         env = {name: value.replace("redis://", "rediss://") for name, value in place.environment().items()}
         async with opened(env) as backend:
-            with pytest.raises(StorageError) as caught:
-                async with asyncio.timeout(30):
-                    await backend.read(new_name())
-            assert caught.value.trouble in (Trouble.BAD_TLS, Trouble.UNREACHABLE)
+            for _ in range(12):  # more than there are connections
+                with pytest.raises((StorageError, TimeoutError)) as caught:
+                    async with asyncio.timeout(0.2):
+                        await backend.read(new_name())
+                assert isinstance(caught.value, TimeoutError) or caught.value.trouble in (Trouble.BAD_TLS, Trouble.UNREACHABLE)
 
     with redis_single(tmp_path) as place:
         asyncio.run(test(place))
+
+
+def test_a_server_that_is_loading(tmp_path: Path) -> None:
+    """Is an error, not an unreachable one: it answers."""
+
+    async def test(place: Place) -> None:
+        async with opened(place.environment()) as backend:
+            with pytest.raises(StorageError) as caught:
+                await backend.read(new_name())
+            assert caught.value.trouble is Trouble.ERROR
+            assert "starting" in str(caught.value)
+
+    with redis_loading(tmp_path) as place:
+        asyncio.run(test(place))
+
+
+def test_a_server_with_too_many_clients(tmp_path: Path) -> None:
+    """Is an error, too."""
+
+    async def test(place: Place) -> None:
+        reader, writer = await asyncio.open_connection(*place.address)
+        writer.write(b"PING\r\n")
+        await reader.readline()
+        async with opened(place.environment()) as backend:
+            with pytest.raises(StorageError) as caught:
+                await backend.read(new_name())
+            assert caught.value.trouble is Trouble.ERROR
+        writer.close()
+        await writer.wait_closed()
+
+    with redis_open(tmp_path) as place:
+        cli(place.address[1], "config", "set", "maxclients", "1")
+        asyncio.run(test(place))
+
+
+async def expect_wrong_place(env: Mapping[str, str], words: str) -> None:
+    async with opened(env) as backend:
+        names = [new_name() for _ in range(20)]  # a node has some of them
+        outcomes = await asyncio.gather(*(backend.read(name) for name in names), return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, StorageError)]
+    assert failures
+    assert {failure.trouble for failure in failures} == {Trouble.WRONG_PLACE}
+    assert all(words in str(failure) for failure in failures)
+
+
+def test_a_node_of_a_cluster_as_single_server(tmp_path: Path) -> None:
+    """Is told, with what to set instead."""
+    with redis_cluster(tmp_path) as place:
+        env = {**place.environment(), "SCCACHE_REDIS_ENDPOINT": f"redis://127.0.0.1:{place.address[1]}"}
+        del env["SCCACHE_REDIS_CLUSTER_ENDPOINTS"]
+        asyncio.run(expect_wrong_place(env, "SCCACHE_REDIS_CLUSTER_ENDPOINTS"))
+
+
+def test_a_single_server_as_cluster(tmp_path: Path) -> None:
+    """Is told, too."""
+    with redis_single(tmp_path) as place:
+        env = {**place.environment(), "SCCACHE_REDIS_CLUSTER_ENDPOINTS": f"redis://127.0.0.1:{place.address[1]}"}
+        del env["SCCACHE_REDIS_ENDPOINT"]
+        asyncio.run(expect_wrong_place(env, "cluster support disabled"))
 
 
 def test_entries_expire(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def redis_unix(folder: Path) -> Iterator[RedisPlace]:
     process = ServerProcess(
         ["redis-server", "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--dir", str(short), *COMMON],
         folder,
-        path.exists,
+        lambda: _accepts(path),
     )
     try:
         with _running(RedisPlace([process], ("127.0.0.1", 0), {"SCCACHE_REDIS_ENDPOINT": f"unix://{path}"}, None)) as place:
@@ -184,6 +184,23 @@ def redis_cluster(folder: Path) -> Iterator[RedisPlace]:
     with _running(RedisPlace(servers, ("127.0.0.1", ports[0]), variables, {"SCCACHE_REDIS_PASSWORD": WRONG})) as place:
         _join(ports)
         place.ports, place.is_joined = ports, True
+        yield place
+
+
+@contextlib.contextmanager
+def redis_loading(folder: Path) -> Iterator[RedisPlace]:
+    """A server that reads its database for half a minute."""
+    port = free_port()
+    first = server(folder, port)
+    first.start()
+    try:
+        for number in range(60):
+            cli(port, "set", f"key-{number}", os.urandom(2000).hex())  # it looks for clients once in 1024 bytes
+        cli(port, "save")
+    finally:
+        first.stop()
+    second = server(folder, port, "--key-load-delay", "500000", "--loading-process-events-interval-bytes", "1024")
+    with _running(RedisPlace([second], ("127.0.0.1", port), {"SCCACHE_REDIS_ENDPOINT": f"127.0.0.1:{port}"}, None)) as place:
         yield place
 
 

@@ -8,6 +8,7 @@ the object's name.  The library's own retries are off but for one new connection
 
 import asyncio
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -16,10 +17,13 @@ from msgspec import Struct
 from sccache.errors import ConfigError, StorageError, Trouble
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import Redis
+
+    from sccache.storage.redis_cluster import Cluster, Node
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 6379
 CONNECTIONS = 10
+"""To one server, as sccache."""
 TCP_SCHEMES, TLS_SCHEMES, UNIX_SCHEMES = ("", "tcp", "redis"), ("rediss",), ("unix", "redis+unix")
 SOURCES = {
     "endpoint": "cache.redis.endpoint (SCCACHE_REDIS_ENDPOINT)",
@@ -38,6 +42,11 @@ TROUBLES = {
     "NOREPLICAS": Trouble.READ_ONLY,
 }
 """First words of error replies (https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors); others are errors."""
+
+
+WRONG_PLACES = ("DB index is out of range", "SELECT is not allowed", "cluster support disabled")
+MAX_CLIENTS = "max number of clients reached"
+NODE_OF_A_CLUSTER = "the server is a node of a cluster, which `cluster_endpoints` (SCCACHE_REDIS_CLUSTER_ENDPOINTS) is for"
 
 
 class Address(Struct, frozen=True):
@@ -68,9 +77,8 @@ class RedisBackend:
         prefix = "/".join(part for part in settings["key_prefix"].split("/") if part)
         self._prefix = f"{prefix}/" if prefix else ""
         self._location = f"redis, name: {shown}, prefix: /{self._prefix}"
-        self._client: Redis | RedisCluster | None = None
+        self._client: Redis | Cluster | None = None
         self._opening = asyncio.Lock()
-        self._room = asyncio.Semaphore(CONNECTIONS)
 
     def location(self) -> str:
         """Without credentials."""
@@ -97,45 +105,38 @@ class RedisBackend:
         from redis import exceptions
 
         try:
-            async with self._room:  # a cluster's pools would refuse, not wait
-                return await client.execute_command(*words)
+            return await client.execute_command(*words)
         except (exceptions.RedisError, OSError, asyncio.IncompleteReadError) as e:
             raise _failure(e) from None
 
-    async def _open(self) -> "Redis | RedisCluster":
+    async def _open(self) -> "Redis | Cluster":
         async with self._opening:
             if self._client is None:
-                await asyncio.to_thread(__import__, "redis.asyncio")
+                for module in ("redis_connections", "redis_cluster"):
+                    await asyncio.to_thread(import_module, f"sccache.storage.{module}")
                 self._client = self._connect_cluster() if self._is_cluster else self._connect()
             return self._client
 
-    def _connect(self) -> "Redis":
+    def _connect(self, node: "Node | None" = None) -> "Redis":
+        """A client of the first address, or of another server that is to be talked to in the same way."""
         from redis.asyncio import Redis
-        from redis.asyncio.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
+        from redis.asyncio.connection import BlockingConnectionPool
 
-        (address,) = self._addresses
+        from sccache.storage.redis_connections import TcpConnection, TlsConnection, UnixConnection
+
+        address = self._addresses[0]
         options: dict[str, Any] = {"username": address.username, "password": address.password, "db": address.db, **_common()}
         if address.path:
-            options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
+            options |= {"connection_class": UnixConnection, "path": address.path}
         else:
-            options |= {"host": address.host, "port": address.port, "connection_class": SSLConnection if address.is_tls else Connection}
+            host, port = node or (address.host, address.port)
+            options |= {"host": host, "port": port, "connection_class": TlsConnection if address.is_tls else TcpConnection}
         return Redis.from_pool(BlockingConnectionPool(max_connections=CONNECTIONS, timeout=None, **options))
 
-    def _connect_cluster(self) -> "RedisCluster":
-        from redis.asyncio.cluster import ClusterNode, RedisCluster
+    def _connect_cluster(self) -> "Cluster":
+        from sccache.storage.redis_cluster import Cluster
 
-        first = self._addresses[0]
-        nodes = [ClusterNode(address.host, address.port) for address in self._addresses]
-        common = _common()
-        common.pop("retry")
-        return RedisCluster(
-            startup_nodes=nodes,
-            username=first.username,
-            password=first.password,
-            ssl=first.is_tls,
-            max_connections=CONNECTIONS,
-            **common,
-        )
+        return Cluster(((address.host, address.port) for address in self._addresses), self._connect)
 
 
 def _common() -> dict[str, Any]:
@@ -147,32 +148,41 @@ def _common() -> dict[str, Any]:
         "socket_timeout": None,
         "socket_connect_timeout": None,
         "protocol": 2,
-        "driver_info": None,
+        "driver_info": None,  # nothing is said about ourselves: a round trip, and not every user may
         "retry": Retry(NoBackoff(), 1),
     }
 
 
 def _failure(error: BaseException) -> StorageError:
+    """What an error of the library means, by the most telling of its causes."""
     from redis import exceptions
 
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
     causes = (error, *_causes(error))
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) or "[SSL" in str(cause) for cause in causes):
         return StorageError("the server's certificate is not trusted, or it speaks no TLS", Trouble.BAD_TLS)
-    for kind, sentence, trouble in (
+    for kinds, sentence, trouble in (
         ((exceptions.AuthenticationError, exceptions.NoPermissionError), "redis refuses the credentials", Trouble.DENIED),
         (exceptions.ReadOnlyError, "redis takes no writes", Trouble.READ_ONLY),
+        (exceptions.BusyLoadingError, "redis is still starting", Trouble.ERROR),
+        (exceptions.MovedError, NODE_OF_A_CLUSTER, Trouble.WRONG_PLACE),
         (exceptions.TimeoutError, "redis does not answer in time", Trouble.TIMED_OUT),
-        (exceptions.ResponseError, "redis says", _trouble(text)),
+        (exceptions.ResponseError, "redis says", None),
     ):
-        if any(isinstance(cause, kind) for cause in causes):
-            return StorageError(f"{sentence}: {text}", trouble)
-    return StorageError(f"no connection to redis: {text}", Trouble.UNREACHABLE)
+        for cause in causes:
+            if isinstance(cause, kinds):
+                return StorageError(f"{sentence}: {_line(cause)}", trouble or _trouble(_line(cause)))
+    if any(MAX_CLIENTS in str(cause) for cause in causes):
+        return StorageError(f"redis says: {_line(error)}", Trouble.ERROR)
+    return StorageError(f"no connection to redis: {_line(error)}", Trouble.UNREACHABLE)
+
+
+def _line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _trouble(text: str) -> Trouble:
-    """By the first word of an error reply, or by what is said of databases."""
-    if "DB index is out of range" in text or "SELECT is not allowed" in text:
+    """By the first word of an error reply, or by what is said of databases and clusters."""
+    if any(phrase in text for phrase in WRONG_PLACES):
         return Trouble.WRONG_PLACE
     return TROUBLES.get(text.split(" ", 1)[0], Trouble.ERROR)
 
@@ -206,6 +216,10 @@ def _addresses(settings: Mapping[str, Any]) -> tuple[tuple[Address, ...], bool, 
         raise ConfigError(f"{SOURCES[name]} names no server.")
     if name == "cluster_endpoints" and any(address.path for address in found):
         raise ConfigError(f"{SOURCES[name]}: a cluster cannot be reached through unix sockets.")
+    if name == "cluster_endpoints" and len({address.is_tls for address in found}) > 1:
+        raise ConfigError(f"{SOURCES[name]}: either all addresses of a cluster use TLS (rediss://), or none.")
+    if name == "cluster_endpoints" and settings["db"]:
+        raise ConfigError(f"cache.redis.db (SCCACHE_REDIS_DB) is {settings['db']}, but a cluster has only database 0.")
     return found, name == "cluster_endpoints", ",".join(_shown(word.strip()) for word in words if word.strip())
 
 
