@@ -241,7 +241,7 @@ def _address(text: str, name: str, username: str | None, password: str | None, d
     password = password or unquote(url.password or "") or None
     if url.scheme in UNIX_SCHEMES:
         path = unquote(url.path)
-        if not path.startswith("/"):
+        if url.hostname or not path.startswith("/"):
             raise ConfigError(f"{SOURCES[name]} value is invalid: a unix socket is written as unix:///path.")
         return Address("", 0, path, username=username, password=password, db=db)
     if url.scheme not in (*TCP_SCHEMES, *TLS_SCHEMES):
