@@ -120,7 +120,7 @@ def test_a_server_that_is_loading(tmp_path: Path) -> None:
 
 
 def test_a_server_with_too_many_clients(tmp_path: Path) -> None:
-    """Is an error, too."""
+    """Fails the request."""
 
     async def test(place: Place) -> None:
         reader, writer = await asyncio.open_connection(*place.address)
@@ -129,7 +129,8 @@ def test_a_server_with_too_many_clients(tmp_path: Path) -> None:
         async with opened(place.environment()) as backend:
             with pytest.raises(StorageError) as caught:
                 await backend.read(new_name())
-            assert caught.value.trouble is Trouble.ERROR
+            # What it says is lost where it has closed the connection before our first command.
+            assert caught.value.trouble in (Trouble.ERROR, Trouble.UNREACHABLE)
         writer.close()
         await writer.wait_closed()
 

@@ -177,7 +177,7 @@ def _failure(error: BaseException) -> StorageError:
 
 
 def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def _trouble(text: str) -> Trouble:

@@ -86,8 +86,10 @@ def test_a_cluster() -> None:
         ({"endpoint": "a", "cluster_endpoints": "a"}, "Only one of `endpoint`, `cluster_endpoints`, `url` must be set"),
         (
             {"url": "redis://a", "db": "1"},
-            "`username`, `password` and `db` has no effect when `url` is set. "
-            "Please use `endpoint` or `cluster_endpoints` for new API accessing",
+            (
+                "`username`, `password` and `db` has no effect when `url` is set. "
+                "Please use `endpoint` or `cluster_endpoints` for new API accessing"
+            ),
         ),
         ({"url": "redis://a", "username": "me"}, "`username`, `password` and `db` has no effect when `url` is set."),
         ({"url": "redis://a", "password": SECRET}, "`username`, `password` and `db` has no effect when `url` is set."),
