@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio  # noqa: F401 -- 150 ms that no deadline of a test shall pay
+from redis.crc import key_slot
 from tests.contracts.backend_contract import BackendContract, new_name, opened
 from tests.servers.place import Place
-from tests.servers.redis import cli, redis_acl, redis_cluster, redis_loading, redis_open, redis_single, redis_tls, redis_unix
+from tests.servers.redis import (
+    PASSWORD,
+    RedisPlace,
+    cli,
+    redis_acl,
+    redis_cluster,
+    redis_loading,
+    redis_open,
+    redis_single,
+    redis_tls,
+    redis_unix,
+)
 
 from sccache.errors import StorageError, Trouble
 
@@ -229,3 +241,34 @@ async def within(request: object) -> object:
             return await request  # type: ignore[misc]
     except (StorageError, TimeoutError) as e:
         return e
+
+
+def test_a_slot_that_is_being_moved(tmp_path: Path) -> None:
+    """Its objects are read and written where they are now, by a user who may no more than docs/backends/redis.md says."""
+    name = new_name()
+    key = f"team/{name}"
+    slot = str(key_slot(key.encode()))
+
+    async def test(place: RedisPlace, env: Mapping[str, str]) -> None:
+        ids = {port: cli(port, "cluster", "myid").decode().strip() for port in place.ports}
+        async with opened(env) as backend:
+            await backend.write(name, b"first")
+            (old,) = (port for port in place.ports if cli(port, "get", key) == b"first\n")
+            new = next(port for port in place.ports if port != old)
+            cli(new, "cluster", "setslot", slot, "importing", ids[old])
+            cli(old, "cluster", "setslot", slot, "migrating", ids[new])
+            cli(old, "migrate", "127.0.0.1", str(new), key, "0", "5000", "auth", PASSWORD)
+            assert cli(old, "get", key).startswith(b"ASK")
+            assert await backend.read(name) == b"first"
+            await backend.write(name, b"second" * 100_000)
+            assert await backend.read(name) == b"second" * 100_000
+            for port in (new, old):
+                cli(port, "cluster", "setslot", slot, "node", ids[new])
+            assert cli(old, "get", key).startswith(b"MOVED")
+            assert await backend.read(name) == b"second" * 100_000
+
+    with redis_cluster(tmp_path) as place:
+        for port in place.ports:
+            cli(port, "acl", "setuser", "builder", "on", ">b-secret", "~team/*", "+get", "+set", "+cluster|slots", "+asking")
+        user = {"SCCACHE_REDIS_USERNAME": "builder", "SCCACHE_REDIS_PASSWORD": "b-secret", "SCCACHE_REDIS_KEY_PREFIX": "team"}
+        asyncio.run(test(place, {**place.environment(), **user}))
