@@ -87,6 +87,10 @@ class RemoteStats(Struct):
     write_failures: int = 0
     lost_uploads: int = 0
     """Results that were to be sent and were not, for whatever reason."""
+    fetched_ahead: int = 0
+    """Hits that no compile had asked for yet."""
+    used_ahead: int = 0
+    """Those of them that one asked for then."""
 
 
 class Stats(Struct):

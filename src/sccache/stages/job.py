@@ -104,6 +104,10 @@ class Job(Struct, frozen=True):
         key.add("skip system headers", str(self.preprocessor.skip_system_headers))
         return key.key()
 
+    def trail_key(self) -> str:
+        """Key of what compiles in this directory use one after the other: a hint, which other builds may share."""
+        return KeyBuilder("trail").add("directory", self.roots.path(self.request.cwd)).key()
+
     def text_key(self, parts: tuple[bytes, ...], contents: Mapping[str, bytes]) -> str:
         """Key of the result by its preprocessed text and the raw content of every file read.
 

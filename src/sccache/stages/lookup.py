@@ -84,6 +84,7 @@ async def direct(job: Job, key: str, files: FileMemory, storage: Levels) -> Hit 
     if isinstance(found, Absent):
         return _miss(found, "never seen", rejected="an input changed", damaged="damaged manifest")
     match = found.value
+    storage.walked(job.trail_key, (key, match.variant.result_key), found.level)
     around = files.watch(job.watched(), job.watched_absences())
     if around is None:
         return Miss("a tool changed")

@@ -254,6 +254,8 @@ async def keep(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: B
             bench.stats.count("cache_write_errors")
 
     await bench.storage.keep(writes, done)
+    if kept.observed is not None:
+        bench.storage.walked(kept.job.trail_key, (writes[1].key, writes[0].key), None)
 
 
 def _writes(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: Bench) -> list[Put | Update]:
@@ -297,4 +299,6 @@ async def record_hit(job: Job, text: Preprocessed, observed: Observed, key: str,
         if error is not None:
             log.warning("a manifest was not stored: %s", error)
 
-    await bench.storage.keep([recording.update(job, observed, key, bound=key != plain)], done)
+    write = recording.update(job, observed, key, bound=key != plain)
+    await bench.storage.keep([write], done)
+    bench.storage.walked(job.trail_key, (write.key, key), None)

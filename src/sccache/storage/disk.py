@@ -79,6 +79,10 @@ class DiskStorage:
             self._keeper.note_use(path)
         return blob
 
+    def has(self, key: str, kind: Kind) -> bool:
+        """Whether it is there, without reading it."""
+        return os.path.exists(self._path(key, kind))
+
     def put_nowait(self, key: str, kind: Kind, blob: bytes) -> None:
         """Keep `blob`; StorageError if that is impossible, and then nothing is left behind."""
         if self._read_only:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sccache.errors import StorageError
 from sccache.stats import RemoteStats
+from sccache.storage.ahead import Ahead
 from sccache.storage.base import Access, Kind
 from sccache.storage.disk import DiskStorage
 from sccache.storage.remote import Remote
@@ -30,6 +31,7 @@ class LocalLevel:
         self._disk = disk
         self.is_writable = not read_only
         self.get_nowait = disk.get_nowait
+        self.has = disk.has
         self.drop = disk.drop
         self.location = disk.location
         self.used_bytes = disk.used_bytes
@@ -77,12 +79,13 @@ class RemoteLevel:
         self._remote = remote
         self._uploads = uploads
         self._distrusted: dict[tuple[str, Kind], None] = {}
+        self.ahead = Ahead(remote, uploads.has)
         self.type_name = remote.type_name
         self.is_writable = remote.is_writable
         self.location = remote.location
+        self.has = uploads.has
         self.has_pending = uploads.has_pending
         self.flush = uploads.flush
-        self.aclose = remote.aclose
 
     @property
     def stats(self) -> RemoteStats:
@@ -94,10 +97,11 @@ class RemoteLevel:
         waiting = await self._uploads.waiting(key, kind)
         if waiting is not None or (key, kind) in self._distrusted:
             return waiting
-        return await self._remote.get(key, kind)
+        return await self.ahead.get(key, kind)
 
     def drop(self, key: str, kind: Kind) -> None:
         """Do not ask for this again before it was sent anew."""
+        self.ahead.forget(key, kind)
         self._distrusted[key, kind] = None
         if len(self._distrusted) > MAX_DISTRUSTED:
             del self._distrusted[next(iter(self._distrusted))]
@@ -111,6 +115,8 @@ class RemoteLevel:
                     self._distrusted.pop((write.key, write.kind), None)
             done(error, duration_ns)
 
+        for write in writes:
+            self.ahead.forget(write.key, write.kind)
         await self._uploads.submit(writes, sent)
 
     async def check(self) -> None:
@@ -121,6 +127,11 @@ class RemoteLevel:
             log.warning("cache storage failed to read: %s: %s", self.type_name, e)
             return
         log.info("%s: server has setup with %s", self.type_name, "ReadOnly" if access is Access.READ_ONLY else "ReadWrite")
+
+    async def aclose(self) -> None:
+        """End requests and close connections."""
+        await self.ahead.aclose()
+        await self._remote.aclose()
 
     def zero_stats(self) -> None:
         """Start counting again."""

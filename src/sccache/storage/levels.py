@@ -5,6 +5,7 @@ Must not know: what is in a blob (callers judge by `accept`), how a level keeps 
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,6 +18,8 @@ from sccache.stats import LevelStats, RemoteStats
 from sccache.storage.base import Kind
 from sccache.storage.level import Level, LocalLevel, RemoteLevel
 from sccache.storage.recent import Recent
+from sccache.storage.trail import Pair
+from sccache.storage.trails import Trails
 from sccache.storage.writes import Done, Put, Update, Write
 
 __all__ = ["Absent", "Found", "Levels", "Put", "Update"]
@@ -61,6 +64,10 @@ class Levels:
         self._recent = None if self._nearest else Recent()
         self._stats = [LevelStats(f"L{number} ({level.type_name})", level.location()) for number, level in enumerate(levels)]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._trails = Trails(levels, self._soon)
+        for number, level in enumerate(levels):
+            if isinstance(level, RemoteLevel):
+                level.ahead.is_near = functools.partial(self._is_near, number)
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -149,6 +156,19 @@ class Levels:
                 self._stats[number].backfills_to += 1
 
         return done
+
+    def walked(self, trail: Callable[[], str], pair: Pair, level: int | None) -> None:
+        """A compile uses this manifest and this entry: what followed them the last time on the trail `trail()` may be fetched ahead.
+
+        `level` gave the manifest; None: the compile made it.
+        """
+        self._trails.walked(trail, pair, level)
+
+    def _is_near(self, number: int, key: str, kind: Kind) -> bool:
+        """Whether there is no need to ask level `number`."""
+        if self._recent is not None and kind is Kind.MANIFEST and self._recent.get(key) is not None:
+            return True
+        return any(level.has(key, kind) for level in self._levels[: number + 1])
 
     def drop(self, key: str, kind: Kind, level: int = 0) -> None:
         """The blob that this level gave turned out to be damaged: it is not to give it again."""
@@ -247,6 +267,7 @@ class Levels:
     async def flush(self, deadline_s: float) -> None:
         """Write all that waits; what is not written within the deadline is counted as lost."""
         start_s = time.monotonic()
+        await self._trails.write()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=deadline_s)
         left_s = max(deadline_s - (time.monotonic() - start_s), 0.0)
@@ -255,6 +276,7 @@ class Levels:
     async def aclose(self, deadline_s: float) -> None:
         """Flush and close; nothing may be called after."""
         await self.flush(deadline_s)
+        self._trails.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*(level.aclose() for level in self._levels))

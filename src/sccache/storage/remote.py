@@ -82,6 +82,11 @@ class Remote:
         """Whether the settings let us write; that the service does is another matter."""
         return not self._read_only
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether reads go to the service now."""
+        return self._reads.is_closed
+
     def location(self) -> str:
         """As the statistics show it."""
         return self._backend.location()

@@ -87,6 +87,10 @@ class Uploads:
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
+    def has(self, key: str, kind: Kind) -> bool:
+        """Whether a blob of this name waits to be sent."""
+        return (key, kind) in self._waiting
+
     async def waiting(self, key: str, kind: Kind) -> bytes | None:
         """A blob that waits to be sent."""
         write = self._waiting.get((key, kind))
