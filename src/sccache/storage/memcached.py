@@ -20,7 +20,7 @@ from sccache.storage import memcached_protocol as protocol
 from sccache.storage.memcached_protocol import Opcode, Reply, ReplyReader, Status
 
 SOURCE = "cache.memcached.url (SCCACHE_MEMCACHED_ENDPOINT)"
-MAX_CONNECTIONS = 16
+MAX_CONNECTIONS = 24  # what is fetched ahead (ahead.MAX_REQUESTS) must leave some to compiles
 IDLE_S = 60.0
 """Connections that were not used for longer are not trusted: a firewall may have forgotten them without a word."""
 PIECE_BYTES = 256 << 10

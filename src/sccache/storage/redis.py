@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sccache.storage.redis_cluster import Cluster, Node
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 6379
-CONNECTIONS = 10
-"""To one server, as sccache."""
+CONNECTIONS = 24
+"""To one server, as many as are needed at a time: what is fetched ahead (ahead.MAX_REQUESTS) must leave some to compiles."""
 TCP_SCHEMES, TLS_SCHEMES, UNIX_SCHEMES = ("", "tcp", "redis"), ("rediss",), ("unix", "redis+unix")
 SOURCES = {
     "endpoint": "cache.redis.endpoint (SCCACHE_REDIS_ENDPOINT)",
