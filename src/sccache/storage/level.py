@@ -49,6 +49,9 @@ class LocalLevel:
             await asyncio.to_thread(self._store, writes)
         except StorageError as e:
             error = e
+        except Exception as e:
+            log.exception("a result could not be stored")
+            error = StorageError(type(e).__name__)
         done(error, time.monotonic_ns() - start_ns)
 
     def _store(self, writes: Sequence[Write]) -> None:

@@ -83,9 +83,7 @@ class Uploads:
                 self._waiting[write.key, write.kind] = write
         self._queue.append(item)
         if len(self._workers) < WORKERS:
-            worker = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._start_worker()
 
     def has(self, key: str, kind: Kind) -> bool:
         """Whether a blob of this name waits to be sent."""
@@ -107,8 +105,10 @@ class Uploads:
 
     async def flush(self, deadline_s: float) -> None:
         """Send all that waits; what is not sent within the deadline is lost."""
-        if self._workers:
-            await asyncio.wait(list(self._workers), timeout=deadline_s)
+        end_s = time.monotonic() + deadline_s
+        while self._workers and (left_s := end_s - time.monotonic()) > 0:  # one may take over from another
+            await asyncio.wait(list(self._workers), timeout=left_s)
+            await asyncio.sleep(0)  # those that ended take themselves from the set
         late = list(self._workers)
         for worker in late:
             worker.cancel()
@@ -126,6 +126,17 @@ class Uploads:
         return [f"{lost} {results} of {number} {unit} not sent to {self._remote.type_name}: {self._reason}."]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start_worker(self) -> None:
+        worker = asyncio.get_running_loop().create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._ended)
+
+    def _ended(self, worker: "asyncio.Task[None]") -> None:
+        """Somebody may have submitted after the worker saw an empty queue and before it was taken from the set."""
+        self._workers.discard(worker)
+        if self._queue and not worker.cancelled():
+            self._start_worker()
 
     async def _work(self) -> None:
         while self._queue:

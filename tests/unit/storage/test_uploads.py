@@ -140,6 +140,29 @@ def test_beyond_all_bounds_results_are_lost_and_said_to_be(tmp_path: Path, has_f
     run(test)
 
 
+@pytest.mark.parametrize("turns", range(12))
+def test_a_result_that_comes_as_the_workers_end_is_sent(turns: int) -> None:
+    """In whatever turn of the event loop: all workers may have seen an empty queue and still be counted."""
+
+    async def test() -> None:
+        backend, outcomes = FakeBackend(), Outcomes()
+        gate = Gate(backend, WORKERS)
+        queue = uploads(backend)
+        for number in range(WORKERS):
+            await queue.submit([Put(key(number), Kind.ENTRY, b"x")], lambda e, _: outcomes.append(e))
+        while len(backend.written) < WORKERS:
+            await asyncio.sleep(0)
+        gate.open()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await queue.submit([Put(key(99), Kind.ENTRY, b"late")], lambda e, _: outcomes.append(e))
+        await queue.flush(60)
+        assert outcomes == [None] * (WORKERS + 1)
+        assert backend.objects[object_name(key(99), Kind.ENTRY)] == b"late"
+
+    run(test)
+
+
 def test_an_update_changes_what_the_service_has() -> None:
     """In the order in which they were given."""
 
