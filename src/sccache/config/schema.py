@@ -70,6 +70,10 @@ class DistConfig(Struct, frozen=True):
     toolchain_cache_size_bytes: int = 10 << 30
     rewrite_includes_only: bool = False
 
+    def __repr__(self) -> str:
+        """Without `auth`, which holds a token."""
+        return f"DistConfig({self.scheduler_url!r})"
+
 
 class Config(Struct, frozen=True, kw_only=True):
     """All settings of a process or of one compile."""
@@ -192,7 +196,8 @@ def _process() -> tuple[Setting, ...]:
         Setting("", "SCCACHE_STARTUP_NOTIFY", parse.PATH, "",
                 "Accepted and without effect: the daemon reports that it is ready through a pipe.", daemon, ignored=True),
         Setting("", "SCCACHE_ALLOW_CORE_DUMPS", parse.EXACTLY_ONE, False,
-                "1: the daemon may dump core.", daemon, "allow_core_dumps"),
+                "1: the daemon may dump core; otherwise it does not, whatever `ulimit -c` says: its memory holds passwords.",
+                daemon, "allow_core_dumps"),
         Setting("", "SCCACHE_ERROR_LOG", parse.LOG_FILE, None,
                 "A file to which the daemon appends what it would write to standard error.", daemon, "error_log"),
         Setting("", "SCCACHE_LOG", parse.FILTER, None,

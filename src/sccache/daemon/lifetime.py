@@ -249,6 +249,8 @@ def _forget_the_build(config: Config) -> None:
     _raise_limit(resource.RLIMIT_NOFILE)
     if config.allow_core_dumps:
         _raise_limit(resource.RLIMIT_CORE)
+    else:  # a core has the credentials of storages in it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _raise_limit(which: int) -> None:

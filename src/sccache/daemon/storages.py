@@ -16,6 +16,7 @@ from sccache.errors import ConfigError
 from sccache.hashing.digest import digest
 from sccache.storage import factory
 from sccache.storage.levels import Levels
+from sccache.storage.redaction import hide
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _open(config: Config, spool_dir: str) -> Opened:
     try:
         levels = factory.open_levels(config, spool_dir)
     except (ConfigError, ImportError) as e:  # a library may be missing
-        note = f"{e}; the local disk is used instead."
+        note = f"{hide(str(e))}; the local disk is used instead."
         log.warning("%s", note)
         levels = factory.open_levels(local_only(config))
     levels.check_soon()

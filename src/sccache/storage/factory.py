@@ -12,7 +12,7 @@ from sccache.storage.base import Backend
 from sccache.storage.disk import DiskStorage
 from sccache.storage.level import Level, LocalLevel, RemoteLevel
 from sccache.storage.levels import Levels
-from sccache.storage.redaction import Redactor, secrets_of
+from sccache.storage.redaction import Redactor, learn, secrets_of
 from sccache.storage.remote import Remote
 from sccache.storage.uploads import Uploads
 
@@ -75,6 +75,7 @@ def chosen_levels(config: Config) -> list[RemoteConfig | str]:
 
 def open_backend(remote: RemoteConfig) -> Backend:
     """The backend of one configured remote storage.  Raises ConfigError."""
+    learn(secrets_of(remote))
     module, name = BACKENDS[remote.name]
     backend = getattr(importlib.import_module(f"sccache.storage.{module}"), name)
     return cast("Backend", backend(remote.settings, remote.ambient))

@@ -104,10 +104,10 @@ def resolve_endpoint(endpoint: str, *, use_ssl: bool | None) -> str:
     try:
         parts = urlsplit(url)
         reason = _unusable(parts.scheme, parts.hostname, parts.port or 0, url)
-    except ValueError as e:
-        reason = str(e)
+    except ValueError:  # its text may hold a piece of a password
+        reason = "the host or the port is none"
     if reason:
-        shown = "***" if "@" in endpoint else endpoint
+        shown = "***" if any(sign in endpoint for sign in "@?#") else endpoint
         raise ConfigError(f"input endpoint {shown} is invalid: {reason} (cache.s3.endpoint, SCCACHE_ENDPOINT)")
     return url if parts.path else f"{url}/"
 

@@ -12,6 +12,7 @@ Owns: that grammar and that line.  Must not know: who logs what.
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from msgspec import Struct
@@ -71,6 +72,14 @@ def _dotted(module: str) -> str:
     return module.strip().replace("::", ".")
 
 
+_hiding: list[Callable[[str], str]] = []  # at most one
+
+
+def hide_with(hide: Callable[[str], str]) -> None:
+    """Send each line through `hide` from now on: libraries log what they like, and tracebacks hold messages of theirs."""
+    _hiding[:] = [hide]
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, *, milliseconds: bool) -> None:
         super().__init__()
@@ -84,6 +93,8 @@ class _Formatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
+        for hide in _hiding:
+            message = hide(message)
         return f"[{stamp}Z {name} {record.name}] {message}"
 
 
