@@ -8,7 +8,7 @@ Owns: the bounds of guessing, what is held.  Must not know: trails' format, what
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -58,11 +58,15 @@ class Ahead:
 
     # ── the build's way ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def follow(self, name: str, trail: Trail) -> None:
-        """Guess along this trail from now on."""
-        self._windows[name] = Window(trail)
+    def follow(self, name: str, trail: Trail, walked: Sequence[str]) -> None:
+        """Guess along this trail from now on; `walked`: manifests that were used already, the last one last."""
+        window = self._windows[name] = Window(trail)
+        for key in walked:
+            window.saw(key, self._clock())
         if len(self._windows) > MAX_WINDOWS:
             del self._windows[next(iter(self._windows))]
+        for key in walked[-1:]:
+            self.passed(key)
 
     async def get(self, key: str, kind: Kind) -> bytes | None:
         """As `Remote.get`, at once where it was guessed; a guess that is under way is joined."""
@@ -112,7 +116,9 @@ class Ahead:
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _guess(self, key: str, kind: Kind, window: Window) -> None:
-        if (key, kind) in self._guesses or len(self._guesses) >= MAX_GUESSES or self.is_near(key, kind):
+        if (key, kind) in self._guesses or len(self._guesses) >= MAX_GUESSES:
+            return
+        if self.is_near(key, kind) or self._remote.is_asked(key, kind):
             return
         guess = self._guesses[key, kind] = _Guess(key, kind, window, self._clock())
         self._queue.append(guess)
@@ -145,8 +151,7 @@ class Ahead:
             if e.trouble is Trouble.DENIED:
                 self._paused_until_s = self._clock() + DENIED_PAUSE_S
             self._give_up(guess)
-            while self._queue:
-                self.forget(self._queue[0].key, self._queue.popleft().kind)
+            self._give_up_waiting()
             return
         if blob is None:
             self._give_up(guess)
@@ -172,6 +177,12 @@ class Ahead:
             guess.window.wrong()
             if self._is_wanted(guess):
                 self.forget(guess.key, guess.kind)
+
+    def _give_up_waiting(self) -> None:
+        for guess in self._queue:
+            if self._is_wanted(guess):
+                self.forget(guess.key, guess.kind)
+        self._queue.clear()
 
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from sccache.config.schema import RemoteLimits
 from sccache.errors import StorageError, Trouble
 from sccache.stats import RemoteStats
 from sccache.storage.base import CHECK_NAME, Access, Backend, Kind, object_name
-from sccache.storage.breaker import ABOUT_THE_SERVER, Breaker
+from sccache.storage.breaker import ABOUT_THE_SERVER, OPENS_AFTER, Breaker, Permit
 from sccache.storage.redaction import Redactor
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,11 @@ log = logging.getLogger(__name__)
 FIRST_CONTACT_S = 3.0  # the deadline of a service that never answered: it may not exist at all
 READ_TRIES, WRITE_TRIES = 2, 3
 RETRY_PAUSE_S = 0.1
+CLOSE_DEADLINE_S = 5.0
 SLOWEST_UPLOAD_BYTES_PER_S = 1 << 20
 CHECK_BLOB = b"Hello, World!"
 WORTH_A_RETRY = frozenset({Trouble.ERROR, Trouble.UNREACHABLE, Trouble.TIMED_OUT})
+WRITES_OPEN_AFTER = {**OPENS_AFTER, Trouble.DENIED: 3}
 COUNTERS = {
     Trouble.DENIED: "denied",
     Trouble.RATE_LIMITED: "rate_limited",
@@ -66,7 +68,9 @@ class Remote:
         self._redact = redact or Redactor(())
         self._around = surroundings or Surroundings()
         self._reads = Breaker(self._around.jitter)
-        self._writes = Breaker(self._around.jitter, {Trouble.DENIED: 3})
+        self._writes = Breaker(self._around.jitter, WRITES_OPEN_AFTER)
+        self._doubt: StorageError | None = None
+        """Reading was denied where that may only mean that the object is not there."""
         self._flights: dict[str, asyncio.Task[bytes | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_answered = False
@@ -101,7 +105,12 @@ class Remote:
             self._refuse_reads()
             flight = self._flights[name] = asyncio.get_running_loop().create_task(self._read(name))
             flight.add_done_callback(lambda done: self._landed(name, done))
-        return await asyncio.shield(flight)
+        try:
+            return await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise StorageError(f"{self.type_name} is being closed") from None
 
     def _landed(self, name: str, flight: asyncio.Task[bytes | None]) -> None:
         self._flights.pop(name, None)
@@ -112,14 +121,15 @@ class Remote:
         """Raise where the service is left alone; when the pause is over, see in the background how it is."""
         if self._reads.is_closed:
             return
-        if self._reads.permits(self._around.clock()):
-            self._in_background(self._probe())
+        permit = self._reads.permit(self._around.clock())
+        if permit is not None:
+            self._in_background(self._probe(permit))
         self.stats.skipped += 1
         raise _again(self._reads.reason)
 
-    async def _probe(self) -> None:
+    async def _probe(self, permit: Permit) -> None:
         with contextlib.suppress(StorageError):  # it is noted
-            await self._attempt(lambda: self._backend.read(CHECK_NAME), self._first_deadline_s(), self._reads)
+            await self._attempt(lambda: self._backend.read(CHECK_NAME), self._first_deadline_s(), self._reads, permit)
 
     async def _read(self, name: str) -> bytes | None:
         try:
@@ -142,13 +152,14 @@ class Remote:
             raise StorageError("storage is read-only", Trouble.READ_ONLY)
         if len(blob) > self._limits.max_entry_bytes:
             raise StorageError(f"{len(blob)} bytes are more than SCCACHE_REMOTE_MAX_ENTRY_SIZE allows", Trouble.TOO_LARGE)
-        if not self._writes.permits(self._around.clock()):
+        permit = self._writes.permit(self._around.clock())
+        if permit is None:
             self.stats.write_failures += 1
             raise _again(self._writes.reason)
         name = object_name(key, kind)
         deadline_s = self._limits.timeout_s + len(blob) / SLOWEST_UPLOAD_BYTES_PER_S
         try:
-            await self._tried(lambda: self._backend.write(name, blob), WRITE_TRIES, WRITE_TRIES * deadline_s, self._writes)
+            await self._tried(lambda: self._backend.write(name, blob), WRITE_TRIES, deadline_s, self._writes, permit)
         except StorageError:
             self.stats.write_failures += 1
             raise
@@ -163,12 +174,14 @@ class Remote:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _tried(self, request: Callable[[], Awaitable[T]], tries: int, deadline_s: float, breaker: Breaker) -> T:
-        """Make a request, again where that may help, within a deadline for all of it."""
-        end_s = self._around.clock() + deadline_s
+    async def _tried(
+        self, request: Callable[[], Awaitable[T]], tries: int, deadline_s: float, breaker: Breaker, permit: Permit | None = None
+    ) -> T:
+        """Make a request, again where that may help; a write has the deadline for each try, a read for all of them."""
+        end_s = self._around.clock() + deadline_s * (tries if breaker is self._writes else 1)
         for left in range(tries - 1, -1, -1):
             try:
-                return await self._attempt(request, end_s - self._around.clock(), breaker)
+                return await self._attempt(request, min(deadline_s, end_s - self._around.clock()), breaker, permit)
             except StorageError as e:
                 pause_s = RETRY_PAUSE_S * (tries - left) * (0.5 + self._around.jitter())
                 is_useful = e.trouble in WORTH_A_RETRY and breaker.is_closed and self._around.clock() + pause_s < end_s
@@ -177,13 +190,15 @@ class Remote:
             await self._around.pause(pause_s)
         raise AssertionError(tries)
 
-    async def _attempt(self, request: Callable[[], Awaitable[T]], deadline_s: float, breaker: Breaker) -> T:
+    async def _attempt(self, request: Callable[[], Awaitable[T]], deadline_s: float, breaker: Breaker, permit: Permit | None = None) -> T:
         try:
             async with asyncio.timeout(max(deadline_s, 0.0)):
                 result = await request()
         except asyncio.CancelledError:
-            breaker.abandoned()
-            raise
+            if _is_cancelled():
+                breaker.abandoned(permit)
+                raise
+            error = StorageError(f"a request to {self.type_name} was given up")  # by the library: nobody here wanted that
         except TimeoutError:
             error = StorageError(f"no answer from {self.type_name} in time", Trouble.TIMED_OUT)
         except StorageError as e:
@@ -193,28 +208,33 @@ class Remote:
         else:
             self._answered(breaker)
             return result
-        self._failed(error, breaker)
+        self._failed(error, breaker, permit)
         raise error
 
     def _answered(self, breaker: Breaker) -> None:
         self._has_answered = True
+        if breaker is self._reads:
+            self._doubt = None
         if breaker.succeeded():
             log.info("%s answers again", self.type_name)
-        other = self._writes if breaker is self._reads else self._reads
+        other = self._other(breaker)
         if other.reason is not None and other.reason.trouble in ABOUT_THE_SERVER:
             other.succeeded()
 
-    def _failed(self, error: StorageError, breaker: Breaker) -> None:
-        if error.trouble not in (*ABOUT_THE_SERVER, Trouble.TIMED_OUT):
+    def _failed(self, error: StorageError, breaker: Breaker, permit: Permit | None) -> None:
+        if error.trouble not in ABOUT_THE_SERVER:
             self._has_answered = True
         log.debug("%s: %s: %s", self.type_name, error.trouble.value, error)
         now_s = self._around.clock()
-        has_opened = breaker.failed(error, now_s)
-        if error.trouble in ABOUT_THE_SERVER:
-            other = self._writes if breaker is self._reads else self._reads
-            other.failed(error, now_s)
+        has_opened = breaker.failed(error, now_s, permit)
         if has_opened:
             log.warning("%s", self._sentence(breaker))
+            is_silent = error.trouble is Trouble.TIMED_OUT and breaker is self._reads  # slow uploads say nothing about reads
+            if is_silent or error.trouble in ABOUT_THE_SERVER:
+                self._other(breaker).open(error, now_s)
+
+    def _other(self, breaker: Breaker) -> Breaker:
+        return self._writes if breaker is self._reads else self._reads
 
     def _first_deadline_s(self) -> float:
         return self._limits.timeout_s if self._has_answered else min(self._limits.timeout_s, FIRST_CONTACT_S)
@@ -228,45 +248,82 @@ class Remote:
 
     async def check(self) -> Access:
         """Read and, unless the settings say read-only, write a small object (reference 8.7); StorageError if not even reading works."""
+        denied = await self._check_read()
+        if self._read_only:
+            if denied is not None:
+                self._doubt = denied
+                raise denied
+            return Access.READ_ONLY
+        access = await self._check_write()
+        if denied is None:
+            return access
+        # S3 denies a missing object to those who may not list the bucket; if it could be written it is not missing now.
+        if access is Access.READ_ONLY or (denied := await self._check_read()) is not None:
+            self._leave_alone(self._reads, denied)
+            raise denied
+        return access
+
+    async def _check_read(self) -> StorageError | None:
+        """Read the check's object; that it is denied may not mean much, any other failure is raised."""
         try:
             await self._attempt(lambda: self._backend.read(CHECK_NAME), self._first_deadline_s(), self._reads)
         except StorageError as e:
+            if e.trouble is Trouble.DENIED:
+                return e
             if e.trouble is not Trouble.RATE_LIMITED:
                 raise
-        if self._read_only:
-            return Access.READ_ONLY
+        return None
+
+    async def _check_write(self) -> Access:
         try:
             await self._attempt(lambda: self._backend.write(CHECK_NAME, CHECK_BLOB), self._limits.timeout_s, self._writes)
         except StorageError as e:
             if e.trouble is Trouble.RATE_LIMITED:
                 return Access.READ_WRITE
-            if e.trouble is Trouble.DENIED and self._writes.is_closed:
-                self._writes.failed(StorageError(str(e), Trouble.READ_ONLY), self._around.clock())
+            if e.trouble is Trouble.DENIED:
+                self._leave_alone(self._writes, StorageError(str(e), Trouble.READ_ONLY))
             return Access.READ_ONLY
         return Access.READ_WRITE
+
+    def _leave_alone(self, breaker: Breaker, error: StorageError) -> None:
+        if breaker.is_closed:
+            breaker.open(error, self._around.clock())
+            log.warning("%s", self._sentence(breaker))
 
     def notes(self) -> list[str]:
         """Sentences for the user about what does not work now."""
         if not self._reads.is_closed:
             return [self._sentence(self._reads)]
-        return [] if self._writes.is_closed else [self._sentence(self._writes)]
+        doubt = [] if self._doubt is None else [f"{self.type_name} may not be readable: {self._doubt.trouble.value} ({self._doubt})."]
+        return doubt if self._writes.is_closed else [*doubt, self._sentence(self._writes)]
 
     def _sentence(self, breaker: Breaker) -> str:
         error = breaker.reason
         if error is None:
             return ""
-        wait = f"it is asked again in {breaker.wait_s(self._around.clock()):.0f} s"
+        wait_s = breaker.wait_s(self._around.clock())
+        wait = f"it is asked again in {wait_s:.0f} s" if wait_s >= 1 else "it is being asked again"
         if breaker is self._writes and error.trouble not in ABOUT_THE_SERVER:
             return f"{self.type_name} takes no new results now: {error.trouble.value} ({error}); {wait}."
         return f"{self.type_name} is not used now: {error.trouble.value} ({error}); {wait}."
 
     async def aclose(self) -> None:
-        """End requests and close connections."""
-        pending = [*self._flights.values(), *self._tasks]
+        """End requests and close connections, within a deadline; never raises."""
+        pending: list[asyncio.Task[Any]] = [*self._flights.values(), *self._tasks]
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        await self._backend.aclose()
+        closing = asyncio.get_running_loop().create_task(self._backend.aclose())
+        await asyncio.wait([*pending, closing], timeout=min(self._limits.timeout_s, CLOSE_DEADLINE_S))
+        if not closing.done():
+            closing.cancel()
+        elif not closing.cancelled() and (error := closing.exception()) is not None:
+            log.debug("%s: closing: %s", self.type_name, self._redact(f"{type(error).__name__}: {error}"))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled us, rather than something that we wait for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _again(reason: StorageError | None) -> StorageError:

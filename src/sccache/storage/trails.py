@@ -5,6 +5,7 @@ Owns: when a trail is loaded, followed, written.  Must not know: what a director
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from sccache.storage import trail as trail_format
 from sccache.storage.base import Kind
 from sccache.storage.level import Level, RemoteLevel
 from sccache.storage.trail import MAX_PAIRS, Pair, Trail
+from sccache.storage.window import MOST_PAIRS
 from sccache.storage.writes import Update
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,8 @@ class _Way(Struct, eq=False):
     """What the build has used so far: manifest's key → entry's."""
     known: Trail = Trail()
     """What is written down, as far as we know."""
-    last: str = ""
-    """The manifest used last."""
+    walked: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_PAIRS))
+    """Manifests used lately."""
     is_loaded: bool = False
 
 
@@ -58,7 +60,7 @@ class Trails:
             way = self._ways[key] = _Way()
             if len(self._ways) > MAX_DIRECTORIES:
                 del self._ways[next(iter(self._ways))]
-        way.last = pair[0]
+        way.walked.append(pair[0])
         if self._writable:
             self._note(way, pair)
         if level is None:
@@ -86,8 +88,7 @@ class Trails:
         except (StorageError, DamagedError) as e:
             log.debug("no trail: %s", e)
             return
-        level.ahead.follow(key, way.known)
-        level.ahead.passed(way.last)
+        level.ahead.follow(key, way.known, list(way.walked))
 
     def _look(self) -> None:
         """Write when the build is quiet; else look again when it may be."""

@@ -34,7 +34,7 @@ class Window:
         place = self._places.get(key)
         if place is None:
             return []
-        self._seen_s[place] = now_s
+        self.saw(key, now_s)
         guesses: list[Pair] = []
         for ahead in range(place + 1, min(place + 1 + self.size, len(self._pairs))):
             pair = self._pairs[ahead]
@@ -44,6 +44,12 @@ class Window:
                 self._seen_s[ahead] = now_s
                 guesses.append(pair)
         return guesses
+
+    def saw(self, key: str, now_s: float) -> None:
+        """The build used this manifest or entry: it is not to be guessed."""
+        place = self._places.get(key)
+        if place is not None:
+            self._seen_s[place] = now_s
 
     def expected(self, manifest: str) -> str | None:
         """The entry that this manifest led to the last time."""
