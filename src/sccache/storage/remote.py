@@ -27,6 +27,8 @@ FIRST_CONTACT_S = 3.0  # the deadline of a service that never answered: it may n
 READ_TRIES, WRITE_TRIES = 2, 3
 RETRY_PAUSE_S = 0.1
 CLOSE_DEADLINE_S = 5.0
+DOUBTFUL_DENIALS = 20
+"""Reads denied one after the other, after which it is found out whether anything may be read."""
 SLOWEST_UPLOAD_BYTES_PER_S = 1 << 20
 CHECK_BLOB = b"Hello, World!"
 WORTH_A_RETRY = frozenset({Trouble.ERROR, Trouble.UNREACHABLE, Trouble.TIMED_OUT})
@@ -73,6 +75,7 @@ class Remote:
         """Reading was denied where that may only mean that the object is not there."""
         self._flights: dict[str, asyncio.Task[bytes | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._denied_in_a_row = 0
         self._has_answered = False
         self.stats = RemoteStats(backend.type_name, backend.location())
 
@@ -90,6 +93,10 @@ class Remote:
     def is_reading(self) -> bool:
         """Whether reads go to the service now."""
         return self._reads.is_closed
+
+    def is_asked(self, key: str, kind: Kind) -> bool:
+        """Whether a read of this object is under way."""
+        return object_name(key, kind) in self._flights
 
     def location(self) -> str:
         """As the statistics show it."""
@@ -191,6 +198,7 @@ class Remote:
         raise AssertionError(tries)
 
     async def _attempt(self, request: Callable[[], Awaitable[T]], deadline_s: float, breaker: Breaker, permit: Permit | None = None) -> T:
+        permit = permit or breaker.ticket()
         try:
             async with asyncio.timeout(max(deadline_s, 0.0)):
                 result = await request()
@@ -214,24 +222,38 @@ class Remote:
     def _answered(self, breaker: Breaker) -> None:
         self._has_answered = True
         if breaker is self._reads:
-            self._doubt = None
+            self._doubt, self._denied_in_a_row = None, 0
         if breaker.succeeded():
             log.info("%s answers again", self.type_name)
         other = self._other(breaker)
         if other.reason is not None and other.reason.trouble in ABOUT_THE_SERVER:
             other.succeeded()
 
-    def _failed(self, error: StorageError, breaker: Breaker, permit: Permit | None) -> None:
-        if error.trouble not in ABOUT_THE_SERVER:
+    def _failed(self, error: StorageError, breaker: Breaker, permit: Permit) -> None:
+        if error.trouble not in (*ABOUT_THE_SERVER, Trouble.TIMED_OUT):
             self._has_answered = True
         log.debug("%s: %s: %s", self.type_name, error.trouble.value, error)
         now_s = self._around.clock()
+        if error.trouble is Trouble.DENIED and breaker is self._reads:
+            self._denied_in_a_row += 1
+            if self._denied_in_a_row == DOUBTFUL_DENIALS:
+                self._in_background(self._confirm_denial())
         has_opened = breaker.failed(error, now_s, permit)
         if has_opened:
             log.warning("%s", self._sentence(breaker))
             is_silent = error.trouble is Trouble.TIMED_OUT and breaker is self._reads  # slow uploads say nothing about reads
             if is_silent or error.trouble in ABOUT_THE_SERVER:
                 self._other(breaker).open(error, now_s)
+
+    async def _confirm_denial(self) -> None:
+        """Objects that are not there are denied, too, on S3: ask for one that is, unless nobody ever wrote it."""
+        with contextlib.suppress(StorageError):  # another trouble is noted
+            denied = await self._check_read()
+            self._denied_in_a_row = 0
+            if denied is not None and self._read_only:
+                self._doubt = denied
+            elif denied is not None:
+                self._leave_alone(self._reads, denied)
 
     def _other(self, breaker: Breaker) -> Breaker:
         return self._writes if breaker is self._reads else self._reads
@@ -286,8 +308,7 @@ class Remote:
         return Access.READ_WRITE
 
     def _leave_alone(self, breaker: Breaker, error: StorageError) -> None:
-        if breaker.is_closed:
-            breaker.open(error, self._around.clock())
+        if breaker.open(error, self._around.clock()):
             log.warning("%s", self._sentence(breaker))
 
     def notes(self) -> list[str]:
