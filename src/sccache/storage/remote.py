@@ -223,10 +223,10 @@ class Remote:
         self._has_answered = True
         if breaker is self._reads:
             self._doubt, self._denied_in_a_row = None, 0
+        other, reason = self._other(breaker), breaker.reason
         if breaker.succeeded():
             log.info("%s answers again", self.type_name)
-        other = self._other(breaker)
-        if other.reason is not None and other.reason.trouble in ABOUT_THE_SERVER:
+        if other.reason is not None and (other.reason is reason or other.reason.trouble in ABOUT_THE_SERVER):
             other.succeeded()
 
     def _failed(self, error: StorageError, breaker: Breaker, permit: Permit) -> None:
@@ -276,14 +276,16 @@ class Remote:
                 self._doubt = denied
                 raise denied
             return Access.READ_ONLY
-        access = await self._check_write()
-        if denied is None:
-            return access
+        refused = await self._check_write()
         # S3 denies a missing object to those who may not list the bucket; if it could be written it is not missing now.
-        if access is Access.READ_ONLY or (denied := await self._check_read()) is not None:
+        if denied is not None and (refused is not None or (denied := await self._check_read()) is not None):
             self._leave_alone(self._reads, denied)
+            if refused is not None:
+                self._leave_alone(self._writes, denied)
             raise denied
-        return access
+        if refused is not None and refused.trouble is Trouble.DENIED:
+            self._leave_alone(self._writes, StorageError(str(refused), Trouble.READ_ONLY))
+        return Access.READ_WRITE if refused is None else Access.READ_ONLY
 
     async def _check_read(self) -> StorageError | None:
         """Read the check's object; that it is denied may not mean much, any other failure is raised."""
@@ -296,16 +298,13 @@ class Remote:
                 raise
         return None
 
-    async def _check_write(self) -> Access:
+    async def _check_write(self) -> StorageError | None:
+        """Write the check's object; why that did not work."""
         try:
             await self._attempt(lambda: self._backend.write(CHECK_NAME, CHECK_BLOB), self._limits.timeout_s, self._writes)
         except StorageError as e:
-            if e.trouble is Trouble.RATE_LIMITED:
-                return Access.READ_WRITE
-            if e.trouble is Trouble.DENIED:
-                self._leave_alone(self._writes, StorageError(str(e), Trouble.READ_ONLY))
-            return Access.READ_ONLY
-        return Access.READ_WRITE
+            return None if e.trouble is Trouble.RATE_LIMITED else e
+        return None
 
     def _leave_alone(self, breaker: Breaker, error: StorageError) -> None:
         if breaker.open(error, self._around.clock()):

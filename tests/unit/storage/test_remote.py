@@ -1,6 +1,7 @@
 """A service that is slow, broken, gone or back again, behind Remote; time is told to it."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,7 +11,7 @@ from sccache.config.schema import RemoteLimits
 from sccache.errors import StorageError, Trouble
 from sccache.storage.base import CHECK_NAME, Access, Kind, object_name
 from sccache.storage.redaction import Redactor
-from sccache.storage.remote import COUNTERS, READ_TRIES, WRITE_TRIES, Remote, Surroundings
+from sccache.storage.remote import COUNTERS, DOUBTFUL_DENIALS, READ_TRIES, WRITE_TRIES, Remote, Surroundings
 
 LIMITS = RemoteLimits(timeout_s=5.0, max_entry_bytes=100)
 NAME = object_name(KEY, Kind.ENTRY)
@@ -298,8 +299,185 @@ def test_closing_ends_what_is_under_way() -> None:
         while not backend.reads:
             await asyncio.sleep(0)
         await storage.aclose()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(StorageError):  # nobody cancelled the reader
             await reader
         assert backend.is_closed
+
+    run(test)
+
+
+def test_closing_has_a_deadline_and_never_fails() -> None:
+    """A backend that hangs, one that fails, a request that does not let itself be cancelled."""
+
+    async def test() -> None:
+        class Hanging(FakeBackend):
+            async def aclose(self) -> None:
+                await for_ever()
+
+        class Failing(FakeBackend):
+            async def aclose(self) -> None:
+                raise OSError("hunter22")
+
+        async def stubborn() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await for_ever()
+            await gate.wait()
+
+        gate = asyncio.Event()
+        limits = RemoteLimits(timeout_s=0.05)
+        backend = Hanging()
+        backend.faults = [stubborn]
+        storage = remote(backend, limits=limits)
+        reader = asyncio.create_task(storage.get(KEY, Kind.ENTRY))
+        while not backend.reads:
+            await asyncio.sleep(0)
+        await storage.aclose()
+        gate.set()
+        await asyncio.gather(reader, return_exceptions=True)
+        await remote(Failing()).aclose()
+
+    run(test)
+
+
+def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+    """A library whose own task was cancelled must not cancel the compile."""
+
+    async def test() -> None:
+        backend = FakeBackend()
+        backend.objects[NAME] = b"blob"
+
+        async def cancelled() -> None:
+            raise asyncio.CancelledError
+
+        backend.faults = [cancelled]
+        storage = remote(backend)
+        assert await storage.get(KEY, Kind.ENTRY) == b"blob", "tried once more"
+        backend.faults = [cancelled] * 9
+        with pytest.raises(StorageError):
+            await storage.get(KEY, Kind.ENTRY)
+
+    run(test)
+
+
+def test_a_wrong_password_is_told_from_the_start() -> None:
+    """Nothing is asked in vain until the next probe; a right one then ends it."""
+
+    async def test() -> None:
+        backend, clock = FakeBackend(), Clock()
+        backend.always = error(Trouble.DENIED, "wrong password")
+        storage = remote(backend, clock)
+        with pytest.raises(StorageError, match="wrong password"):
+            await storage.check()
+        assert storage.notes() == ["fake is not used now: denied (wrong password); it is asked again in 300 s."]
+        asked = len(backend.reads)
+        with pytest.raises(StorageError) as caught:
+            await storage.get(KEY, Kind.ENTRY)
+        assert caught.value.trouble is Trouble.DENIED
+        assert len(backend.reads) == asked
+        backend.always, clock.now_s = None, 301.0
+        with pytest.raises(StorageError):
+            await storage.get(KEY, Kind.ENTRY)
+        while len(backend.reads) == asked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert await storage.get(KEY, Kind.ENTRY) is None
+        assert storage.notes() == []
+
+    run(test)
+
+
+class Unlisted(FakeBackend):
+    """S3 for those who may not list the bucket: an object that is not there is denied."""
+
+    async def read(self, name: str) -> bytes | None:
+        found = await super().read(name)
+        if found is None:
+            raise error(Trouble.DENIED, "403")
+        return found
+
+
+def test_objects_that_are_denied_because_they_are_not_there() -> None:
+    """A cold cache is not switched off; who may write it finds out that reading works."""
+
+    async def test() -> None:
+        backend = Unlisted()
+        storage = remote(backend)
+        assert await storage.check() is Access.READ_WRITE
+        for _ in range(3 * DOUBTFUL_DENIALS):
+            with pytest.raises(StorageError):
+                await storage.get(KEY, Kind.ENTRY)
+        assert len([name for name in backend.reads if name == NAME]) == 3 * DOUBTFUL_DENIALS
+        assert storage.notes() == []
+
+    run(test)
+
+
+def test_a_password_that_is_revoked_is_noticed() -> None:
+    """After some denied reads the object that must be there is asked for."""
+
+    async def test() -> None:
+        backend = FakeBackend()
+        storage = remote(backend)
+        await storage.check()
+        backend.always = error(Trouble.DENIED, "revoked")
+        while not storage.notes():
+            with pytest.raises(StorageError):
+                await storage.get(KEY, Kind.ENTRY)
+        assert storage.notes()[0].startswith("fake is not used now: denied (revoked)")
+        assert DOUBTFUL_DENIALS <= storage.stats.denied < 2 * DOUBTFUL_DENIALS
+
+    run(test)
+
+
+def test_a_denied_reader_goes_on_and_says_so() -> None:
+    """Read-only: nobody may have written the object that is asked for."""
+
+    async def test() -> None:
+        backend = Unlisted()
+        backend.objects[NAME] = b"blob"
+        storage = remote(backend, read_only=True)
+        with pytest.raises(StorageError):
+            await storage.check()
+        assert storage.notes() == ["fake may not be readable: denied (403)."]
+        assert await storage.get(KEY, Kind.ENTRY) == b"blob"
+        assert storage.notes() == []
+
+    run(test)
+
+
+def test_each_try_of_a_write_has_a_deadline() -> None:
+    """One that hangs does not use up the time of the next one."""
+
+    async def test() -> None:
+        backend = FakeBackend()
+        backend.faults = [for_ever]
+        storage = remote(backend, limits=RemoteLimits(timeout_s=0.05))
+        await storage.put(KEY, Kind.ENTRY, b"blob")
+        assert backend.written == [NAME, NAME]
+
+    run(test)
+
+
+def test_a_silent_server_gets_no_writes_and_slow_writes_stop_no_reads() -> None:
+    """Reads are small: that they take too long is about the service."""
+
+    async def test() -> None:
+        backend = FakeBackend()
+        storage = remote(backend, limits=RemoteLimits(timeout_s=0.05))
+        backend.faults = [for_ever] * 2
+        with pytest.raises(StorageError):
+            await storage.put(KEY, Kind.ENTRY, b"blob")
+        assert await storage.get(KEY, Kind.ENTRY) is None
+        backend.faults = [for_ever] * 9
+        silent = remote(backend, limits=RemoteLimits(timeout_s=0.05))
+        for key in (KEY, OTHER):
+            with pytest.raises(StorageError):
+                await silent.get(key, Kind.ENTRY)
+        written = len(backend.written)
+        with pytest.raises(StorageError) as caught:
+            await silent.put(KEY, Kind.ENTRY, b"blob")
+        assert caught.value.trouble is Trouble.TIMED_OUT
+        assert len(backend.written) == written
 
     run(test)
