@@ -99,13 +99,15 @@ class _Trip:
     async def _judge(self) -> tuple[str, bool, str]:
         fresh = b"sccache check " + secrets.token_hex(8).encode()
         try:
-            await self._timed(self._backend.read(CHECK_NAME))  # also connects: the time of the second read counts
+            denied = await self._first_read()
             if not self._read_only:
                 try:
                     _, self._write_ms = await self._timed(self._backend.write(CHECK_NAME, fresh))
                 except StorageError as e:
                     if e.trouble not in (Trouble.DENIED, Trouble.READ_ONLY):
                         raise
+                    if denied is not None:
+                        raise denied from None
                     _, self._read_ms = await self._timed(self._backend.read(CHECK_NAME))
                     return "read-only", False, f"Reading works, writing does not: {e}. {ADVICE[Trouble.READ_ONLY]}"
             found, self._read_ms = await self._timed(self._backend.read(CHECK_NAME))
@@ -120,6 +122,19 @@ class _Trip:
                 "What was written could not be read again. Check that no other prefix or expiration is in the way.",
             )
         return OK, True, ""
+
+    async def _first_read(self) -> StorageError | None:
+        """Also connects: the time of the second read counts.
+
+        That it is denied is told, not raised, where the object can be written: S3 denies a missing one to those who may not list.
+        """
+        try:
+            await self._timed(self._backend.read(CHECK_NAME))
+        except StorageError as e:
+            if e.trouble is not Trouble.DENIED or self._read_only:
+                raise
+            return e
+        return None
 
     async def _timed(self, request: Awaitable[T]) -> tuple[T, float]:
         """The answer, and how many milliseconds it took; StorageError for any failure."""

@@ -82,6 +82,20 @@ def test_writing_is_denied() -> None:
     assert "READ_ONLY" in found.message
 
 
+def test_an_object_that_is_denied_until_it_is_there() -> None:
+    """S3 for those who may not list the bucket; where writing is denied too, nothing can be read."""
+
+    class Unlisted(Scripted):
+        async def read(self, name: str) -> bytes | None:
+            if not self.written:
+                raise StorageError("403", Trouble.DENIED)
+            return await super().read(name)
+
+    assert judged(Unlisted()).verdict == "ok"
+    nothing = judged(Scripted(reads=StorageError("no", Trouble.DENIED), writes=StorageError("403", Trouble.DENIED)))
+    assert (nothing.verdict, nothing.usable) == ("denied", False)
+
+
 @pytest.mark.parametrize(
     ("backend", "verdict"),
     [

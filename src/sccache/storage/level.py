@@ -141,6 +141,7 @@ class RemoteLevel:
         fresh = RemoteStats(self.stats.name, self.stats.location)
         for name in fresh.__struct_fields__:
             setattr(self.stats, name, getattr(fresh, name))
+        self._uploads.zero_stats()
 
     def notes(self) -> list[str]:
         """What is wrong, and what was lost."""

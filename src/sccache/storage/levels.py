@@ -26,6 +26,8 @@ __all__ = ["Absent", "Found", "Levels", "Put", "Update"]
 
 log = logging.getLogger(__name__)
 
+MAX_BACKFILLS = 256  # under way at a time
+
 T = TypeVar("T")
 Accept = Callable[[bytes], T | None]
 """Looks at a blob: its value, None where it is of no use here; raises DamagedError."""
@@ -143,10 +145,12 @@ class Levels:
             level = self._levels[nearer]
             if not level.is_writable:
                 continue
-            blob = merge(had, put.blob) if merge is not None and had is not None else put.blob
+            if len(self._tasks) >= MAX_BACKFILLS:
+                return  # blobs must not pile up before a slow disk; the next hit comes again
             if put.kind is Kind.ENTRY:
                 self._stats[number].backfills_from += 1
-            self._soon(level.store([Put(put.key, put.kind, blob)], self._backfilled(nearer, put.kind)))
+            write = put if merge is None or had is None else _merging(put, merge)
+            self._soon(level.store([write], self._backfilled(nearer, put.kind)))
 
     def _backfilled(self, number: int, kind: Kind) -> Done:
         def done(error: StorageError | None, _: int) -> None:
@@ -280,6 +284,11 @@ class Levels:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*(level.aclose() for level in self._levels))
+
+
+def _merging(put: Put, merge: Merge) -> Update:
+    """With what the level has by then, which others may have changed."""
+    return Update(put.key, put.kind, lambda known: put.blob if known is None else merge(known, put.blob))
 
 
 class _Outcome:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 64 << 20
 SPOOL_BYTES = 2 << 30
-MAX_WAITING = 100_000
+MAX_WAITING = 10_000  # of 40 KB each, besides their blobs: an update knows its whole compile
 WORKERS = 8
 PATIENCE_S = 120.0  # with a service that wants to be left alone for a while
 
@@ -116,6 +116,10 @@ class Uploads:
         while self._queue:
             self._lose(self._queue.popleft(), StorageError("there was no time left to send it", Trouble.TIMED_OUT))
 
+    def zero_stats(self) -> None:
+        """Start counting again what was lost."""
+        self._lost_bytes = 0
+
     def notes(self) -> list[str]:
         """A sentence about what was lost, if anything was."""
         lost = self._remote.stats.lost_uploads
@@ -162,7 +166,13 @@ class Uploads:
                 await self._put(write.key, write.kind, blob)
 
     async def _update(self, update: Update) -> bytes | None:
-        return update.change(await self._remote.get(update.key, update.kind))
+        try:
+            known = await self._remote.get(update.key, update.kind)
+        except StorageError as e:
+            if e.trouble is not Trouble.DENIED:
+                raise
+            known = None  # S3 says so of what is not there; where nothing is allowed, the put fails too
+        return await asyncio.to_thread(update.change, known)
 
     async def _put(self, key: str, kind: Kind, blob: bytes) -> None:
         """Put, after the pauses that the service asks for, as far as patience goes."""
@@ -217,7 +227,7 @@ def _blobs(item: _Item) -> list[Put | Spooled]:
 
 
 async def _blob(write: Put | Spooled) -> bytes:
-    return write.blob if isinstance(write, Put) else await asyncio.to_thread(_read, write.path)
+    return write.blob if isinstance(write, Put) else await asyncio.to_thread(_read, write.path, write.size)
 
 
 def _spool_all(writes: Sequence[Write | Spooled], folder: str) -> tuple[Write | Spooled, ...]:
@@ -245,9 +255,12 @@ def _spool(put: Put, folder: str) -> Spooled:
     return Spooled(put.key, put.kind, path, len(put.blob))
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, size: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            blob = file.read()
     except OSError as e:
         raise StorageError("a result that waited in a file is gone") from e
+    if len(blob) != size:
+        raise StorageError("a result that waited in a file is damaged")
+    return blob

@@ -276,3 +276,39 @@ def test_a_file_that_vanished_is_a_loss_not_an_empty_result(tmp_path: Path) -> N
         assert b"" not in backend.objects.values()
 
     run(test)
+
+
+def test_a_manifest_is_written_where_missing_objects_are_denied() -> None:
+    """S3, for those who may not list the bucket."""
+
+    async def test() -> None:
+        backend, outcomes = FakeBackend(), Outcomes()
+        backend.faults = [error(Trouble.DENIED)]
+        queue = uploads(backend)
+        await queue.submit([Update(key(1), Kind.MANIFEST, lambda blob: (blob or b"") + b"new")], lambda e, _: outcomes.append(e))
+        await queue.flush(60)
+        assert outcomes == [None]
+        assert list(backend.objects.values()) == [b"new"]
+
+    run(test)
+
+
+def test_a_torn_file_is_a_loss_not_a_torn_result(tmp_path: Path) -> None:
+    """A full disk, somebody who cleans up."""
+
+    async def test() -> None:
+        backend, outcomes = FakeBackend(), Outcomes()
+        gate = Gate(backend)
+        queue = uploads(backend, str(tmp_path), memory=100)
+        for number in range(WORKERS + 1):
+            await queue.submit([Put(key(number), Kind.ENTRY, b"x" * 60)], lambda e, _: outcomes.append(e))
+        for path in tmp_path.iterdir():
+            os.truncate(path, 30)
+        assert await queue.waiting(key(WORKERS), Kind.ENTRY) is None
+        gate.open()
+        await queue.flush(60)
+        assert set(backend.objects.values()) == {b"x" * 60}
+        assert queue.notes()
+        queue.zero_stats()
+
+    run(test)
