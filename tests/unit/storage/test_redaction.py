@@ -13,7 +13,7 @@ from sccache.config.schema import Config, DiskConfig, DistConfig
 from sccache.daemon.storages import Storages
 from sccache.errors import ConfigError
 from sccache.storage import factory
-from sccache.storage.redaction import HIDDEN, Redactor, hide, learn, secrets_of
+from sccache.storage.redaction import HIDDEN, Redactor, learn, secrets_of
 from sccache.util import logs
 
 SECRET = "hunter2/with+all & sörts=of%40it"
@@ -79,15 +79,13 @@ def test_logs_of_everybody():
     try:
         learn([SECRET])
         logging.getLogger("some.library").debug("sent %r with token=abc&x and Bearer %s", SECRET, "eyJ0.abc")
-        try:
-            raise ValueError(f"https://me:pw@host/?sig=abcdef {SECRET}")
-        except ValueError:
-            logging.getLogger("other").exception("it failed")
+        failure = ValueError(f"https://me:pw@host/?sig=abcdef {SECRET}")
+        logging.getLogger("other").error("it failed", exc_info=failure)
     finally:
         root = logging.getLogger()
         root.removeHandler(root.handlers[-1])
     shown = stream.getvalue()
-    assert "Traceback" in shown
+    assert "ValueError: https://" in shown
     for secret in ("hunter2", "eyJ0", "me:pw", "abcdef"):
         assert secret not in shown
 
@@ -114,7 +112,8 @@ FIELDS = {
     "SCCACHE_REDIS_ENDPOINT": {}, "SCCACHE_REDIS_CLUSTER_ENDPOINTS": {}, "SCCACHE_REDIS": {}, "SCCACHE_MEMCACHED_ENDPOINT": {},
     "SCCACHE_WEBDAV_ENDPOINT": {}, "SCCACHE_ENDPOINT": {"SCCACHE_BUCKET": "b"}, "AWS_ENDPOINT_URL": {"SCCACHE_BUCKET": "b"},
     "SCCACHE_GCS_CREDENTIALS_URL": {"SCCACHE_GCS_BUCKET": "b"}, "STORAGE_EMULATOR_HOST": {"SCCACHE_GCS_BUCKET": "b"},
-    "SCCACHE_AZURE_CONNECTION_STRING": {"SCCACHE_AZURE_BLOB_CONTAINER": "c"}, "SCCACHE_AZURE_ENDPOINT": {"SCCACHE_AZURE_BLOB_CONTAINER": "c"},
+    "SCCACHE_AZURE_CONNECTION_STRING": {"SCCACHE_AZURE_BLOB_CONTAINER": "c"},
+    "SCCACHE_AZURE_ENDPOINT": {"SCCACHE_AZURE_BLOB_CONTAINER": "c"},
     "AZURE_AUTHORITY_HOST": {"SCCACHE_AZURE_BLOB_CONTAINER": "c", "SCCACHE_AZURE_ENDPOINT": "https://h", "AZURE_CLIENT_ID": "i"},
     "SCCACHE_OSS_ENDPOINT": {"SCCACHE_OSS_BUCKET": "b"}, "SCCACHE_COS_ENDPOINT": {"SCCACHE_COS_BUCKET": "b"},
     "ACTIONS_RESULTS_URL": {"SCCACHE_GHA_ENABLED": "true", "ACTIONS_CACHE_SERVICE_V2": "1", "ACTIONS_RUNTIME_TOKEN": "t"},
