@@ -44,6 +44,8 @@ class _Turn(Struct, frozen=True):
     """Why it was not found so far."""
     told: Mapping[str, tuple[Diagnostics, ...]] = {}
     """Messages of the entries that it would replace."""
+    is_counted: bool = False
+    """That a storage failed is counted: once for each compile."""
 
 
 class Pipeline:
@@ -111,7 +113,9 @@ class Pipeline:
             found = lookup.Miss("damaged entry")
         self._count_trouble(found)
         with self._flights.begin(key) as flight:
-            return await self._without_manifest(_Turn(job, hands, flight, found.reason, found.told))
+            return await self._without_manifest(
+                _Turn(job, hands, flight, found.reason, found.told, found.trouble is not None or found.damaged)
+            )
 
     async def _make_job(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Job | None:
         toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
@@ -142,7 +146,8 @@ class Pipeline:
                     self._keep_soon(results.record_hit(job, text, observed, found.key, self._bench), turn.flight)
                 return answer
             return await self._miss(msgspec.structs.replace(turn, reason="damaged entry"), text)
-        self._count_trouble(found)
+        if not turn.is_counted:
+            self._count_trouble(found)
         reason = found.reason if found.trouble or found.damaged else turn.reason
         return await self._miss(msgspec.structs.replace(turn, reason=reason, told={**turn.told, **found.told}), text)
 

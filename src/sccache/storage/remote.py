@@ -32,6 +32,7 @@ DOUBTFUL_DENIALS = 20
 SLOWEST_UPLOAD_BYTES_PER_S = 1 << 20
 CHECK_BLOB = b"Hello, World!"
 WORTH_A_RETRY = frozenset({Trouble.ERROR, Trouble.UNREACHABLE, Trouble.TIMED_OUT})
+READS_OPEN_AFTER = {**OPENS_AFTER, Trouble.TIMED_OUT: 1}  # a compile has several reads, and waits for the first one only
 WRITES_OPEN_AFTER = {**OPENS_AFTER, Trouble.DENIED: 3}
 COUNTERS = {
     Trouble.DENIED: "denied",
@@ -69,7 +70,7 @@ class Remote:
         self._read_only = read_only
         self._redact = redact or Redactor(())
         self._around = surroundings or Surroundings()
-        self._reads = Breaker(self._around.jitter)
+        self._reads = Breaker(self._around.jitter, READS_OPEN_AFTER)
         self._writes = Breaker(self._around.jitter, WRITES_OPEN_AFTER)
         self._doubt: StorageError | None = None
         """Reading was denied where that may only mean that the object is not there."""

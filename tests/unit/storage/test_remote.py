@@ -138,10 +138,9 @@ def test_a_silent_server_costs_the_deadline() -> None:
         backend = FakeBackend()
         backend.faults = [for_ever] * 10
         storage = remote(backend, limits=RemoteLimits(timeout_s=0.02))
-        for _ in range(2):
-            with pytest.raises(StorageError) as caught:
-                await storage.get(KEY, Kind.ENTRY)
-            assert caught.value.trouble is Trouble.TIMED_OUT
+        with pytest.raises(StorageError) as caught:
+            await storage.get(KEY, Kind.ENTRY)
+        assert caught.value.trouble is Trouble.TIMED_OUT
         asked = len(backend.reads)
         with pytest.raises(StorageError) as caught:
             await storage.get(KEY, Kind.ENTRY)
