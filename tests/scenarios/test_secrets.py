@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,8 @@ class Witness:
         self.seen: list[bytes] = []
         for name, text in SOURCES.items():
             world.write(name, text)
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # as with `ulimit -c unlimited`
 
     def sccache(self, *words: str, env: Mapping[str, str] | None = None) -> int:
         """Run it with an open umask; the exit code."""
@@ -220,6 +223,40 @@ def test_file_that_breaks_while_the_daemon_runs(arena):
     witness.reads_files()
     assert "Failed to load toml config file" in witness.log()
     assert_hidden(witness.seen, [SECRET])
+
+
+ADDRESSES = {
+    "webdav": {"SCCACHE_WEBDAV_ENDPOINT": "http://me:{}@127.0.0.1:{}/x"},
+    "redis": {"SCCACHE_REDIS_ENDPOINT": "redis://me:{}@127.0.0.1:{}"},
+    "redis-url": {"SCCACHE_REDIS": "redis://me:{}@127.0.0.1:{}/0"},
+    "redis-cluster": {"SCCACHE_REDIS_CLUSTER_ENDPOINTS": "redis://me:{0}@127.0.0.1:{1},redis://me:{0}@127.0.0.1:{1}"},
+    "memcached": {"SCCACHE_MEMCACHED_ENDPOINT": "tcp://me:{}@127.0.0.1:{}"},
+    "s3": {"SCCACHE_ENDPOINT": "http://me:{}@127.0.0.1:{}", "SCCACHE_BUCKET": "b"},
+    "s3-aws": {"AWS_ENDPOINT_URL": "http://me:{}@127.0.0.1:{}", "SCCACHE_BUCKET": "b"},
+    "oss": {"SCCACHE_OSS_ENDPOINT": "http://me:{}@127.0.0.1:{}", "SCCACHE_OSS_BUCKET": "b"},
+    "webdav-proxy": {"SCCACHE_WEBDAV_ENDPOINT": "http://127.0.0.1:2", "http_proxy": "http://me:{}@127.0.0.1:{}"},
+    "s3-proxy": {"SCCACHE_ENDPOINT": "http://127.0.0.1:2", "SCCACHE_BUCKET": "b", "http_proxy": "http://me:{}@127.0.0.1:{}"},
+}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": f"/{SECRET}",
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": "AKIDTEST", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_passwords_in_addresses(arena, name):
+    """Usable ones where nobody listens, and ones that are none."""
+    witness = Witness(arena.cached_world({}), KEYS)
+    for secret in (SECRET, quote(SECRET, safe="")):
+        for port in ("1", "port", "99999", "1?", "1/#"):
+            env = {name: text.format(secret, port) for name, text in ADDRESSES[name].items()}
+            witness.sccache("--check-storage", env=env)
+            witness.sccache("--start-server", env=env)
+            assert witness.sccache(*COMPILE, env=env) == 0
+            witness.sccache("--show-stats", env=env)
+            witness.sccache("--stop-server", env=env)
+    witness.reads_files()
+    assert_hidden(witness.seen, [SECRET, SECRET.rpartition("/")[2]])
 
 
 def test_keys_that_a_program_prints(arena, tmp_path):

@@ -78,6 +78,19 @@ _hiding: list[Callable[[str], str]] = []  # at most one
 def hide_with(hide: Callable[[str], str]) -> None:
     """Send each line through `hide` from now on: libraries log what they like, and tracebacks hold messages of theirs."""
     _hiding[:] = [hide]
+    if logging.lastResort is not None:  # what shows warnings where nothing was set up
+        logging.lastResort.setFormatter(_Bare())
+
+
+def _hidden(text: str) -> str:
+    for hide in _hiding:
+        text = hide(text)
+    return text
+
+
+class _Bare(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _hidden(super().format(record))
 
 
 class _Formatter(logging.Formatter):
@@ -93,9 +106,7 @@ class _Formatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
-        for hide in _hiding:
-            message = hide(message)
-        return f"[{stamp}Z {name} {record.name}] {message}"
+        return f"[{stamp}Z {name} {record.name}] {_hidden(message)}"
 
 
 class _Handler(logging.StreamHandler[TextIO]):

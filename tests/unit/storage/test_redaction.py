@@ -14,6 +14,7 @@ from sccache.daemon.storages import Storages
 from sccache.errors import ConfigError
 from sccache.storage import factory
 from sccache.storage.redaction import HIDDEN, Redactor, learn, secrets_of
+from sccache.storage.s3_profile import read_profile
 from sccache.util import logs
 
 SECRET = "hunter2/with+all & sörts=of%40it"
@@ -90,6 +91,16 @@ def test_logs_of_everybody():
         assert secret not in shown
 
 
+def test_warnings_where_no_log_was_set_up(monkeypatch, capsys):
+    """Python then writes them to standard error itself."""
+    learn([SECRET])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logging.getLogger("some.library").warning("sent %s", SECRET, exc_info=ValueError(SECRET))
+    shown = capsys.readouterr().err
+    assert f"sent {HIDDEN}" in shown
+    assert "hunter2" not in shown
+
+
 def test_reprs():
     """Neither of settings nor of what is made from them."""
     config = Config(
@@ -150,3 +161,16 @@ def test_note_of_a_storage_that_cannot_be(tmp_path, caplog):
     shown = asyncio.run(note())
     assert "the local disk is used instead" in shown
     assert BARE not in shown + caplog.text
+
+
+@pytest.mark.parametrize("body", [f"echo {BARE}", f"echo {BARE} >&2; exit 1", f"""echo '{{"Version": "{BARE}"}}'""", f"exec {BARE}"])
+def test_program_that_prints_no_keys(tmp_path, body, caplog, capfd):
+    """What it says is nobody's business but its own."""
+    caplog.set_level(logging.DEBUG)
+    program = tmp_path / "keys"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o700)
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {program}\n")
+    profile = read_profile({"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": "/nowhere"})
+    assert profile.options == {}
+    assert BARE not in "".join((caplog.text, *capfd.readouterr(), repr(profile)))
