@@ -49,6 +49,8 @@ class FaultProxy:
         self.is_flowing = asyncio.Event()
         self.accepted = 0
         """Connections so far."""
+        self.turns = 0
+        """How often a client asked while nobody waited for an answer: round trips one after the other, those at a time counted once."""
         self.struck = 0
         """How often an answer was cut or changed, or a connection reset, since the fault was set."""
 
@@ -96,6 +98,12 @@ class FaultProxy:
     def drop_connections(self) -> None:
         """Reset all open connections; later ones pass."""
         self._do(self._drop)
+
+    def counts(self, connection: "_Connection", *, waits: bool) -> None:
+        """The client of this connection asks, or is answered."""
+        if waits and not any(other.waits for other in self._connections.values()):
+            self.turns += 1
+        connection.waits = waits
 
     # ── inside the loop ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +182,8 @@ class _Connection:
         self.sock = sock
         self.given = 0
         """Bytes that the client got since the fault was set."""
+        self.waits = False
+        """The client asked, and has not got anything yet."""
 
     async def serve(self, target: Address) -> None:
         """Until both sides have ended; if one broke, or this is cancelled, both are reset."""
@@ -186,7 +196,7 @@ class _Connection:
             async with asyncio.TaskGroup() as group:
                 for side, source, sink in ((_Side.CLIENT, client, to_server), (_Side.SERVER, server, to_client)):
                     queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED_CHUNKS)
-                    group.create_task(self._read(source, queue))
+                    group.create_task(self._read(side, source, queue))
                     group.create_task(self._deliver(side, queue, sink))
             for writer in writers:
                 writer.close()
@@ -197,8 +207,10 @@ class _Connection:
             for writer in writers:
                 _reset(writer)
 
-    async def _read(self, source: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _read(self, side: _Side, source: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
         while chunk := await source.read(CHUNK_BYTES):
+            if side is _Side.CLIENT:
+                self._proxy.counts(self, waits=True)
             await queue.put((self._due_s(), chunk))
         await queue.put((self._due_s(), b""))
 
@@ -217,6 +229,7 @@ class _Connection:
                 return
             if side is _Side.SERVER:
                 chunk, is_last = self._spoiled(chunk)
+                self._proxy.counts(self, waits=False)
                 sink.write(chunk)
                 if is_last:
                     sink.close()
