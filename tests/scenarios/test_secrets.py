@@ -248,7 +248,7 @@ def test_passwords_in_addresses(arena, name):
     """Usable ones where nobody listens, and ones that are none."""
     witness = Witness(arena.cached_world({}), KEYS)
     for secret in (SECRET, quote(SECRET, safe="")):
-        for port in ("1", "port", "99999", "1?", "1/#"):
+        for port in ("1", "port", "1?"):
             env = {name: text.format(secret, port) for name, text in ADDRESSES[name].items()}
             witness.sccache("--check-storage", env=env)
             witness.sccache("--start-server", env=env)
