@@ -27,7 +27,7 @@ ADVICE = {
     Trouble.TIMED_OUT: "Check the network on the way to it, or give it more time with SCCACHE_REMOTE_TIMEOUT.",
     Trouble.DENIED: "Check the credentials: whether they are set where the build runs, still valid, and allowed to do this.",
     Trouble.RATE_LIMITED: "Ask again later; compiles go on without it meanwhile.",
-    Trouble.WRONG_PLACE: "Check the name of the bucket, container or database, and the region; it has to exist.",
+    Trouble.WRONG_PLACE: "Check the address, the region, and the name of the bucket, container or database, which has to exist.",
     Trouble.BAD_TLS: "Check that the address speaks TLS and that its certificate is trusted on this machine.",
     Trouble.READ_ONLY: "Say READ_ONLY in the settings if that is meant, else allow writing.",
 }

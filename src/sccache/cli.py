@@ -177,7 +177,7 @@ def _tell_of_levels(info: ServerInfo, config: Config) -> None:
     try:
         levels = factory.open_levels(config)
     except ConfigError as e:
-        info.notes.append(f"{e}; the local disk is used instead.")
+        info.notes.append(f"{str(e).rstrip('.')}; the local disk is used instead.")
         return
     info.cache_location, info.max_cache_size, info.stats.multi_level = levels.location(), levels.max_bytes(), levels.levels_stats()
 

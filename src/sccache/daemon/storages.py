@@ -98,7 +98,7 @@ def _open(config: Config, spool_dir: str) -> Opened:
     try:
         levels = factory.open_levels(config, spool_dir)
     except (ConfigError, ImportError) as e:  # a library may be missing
-        note = f"{hide(str(e))}; the local disk is used instead."
+        note = f"{hide(str(e)).rstrip('.')}; the local disk is used instead."
         log.warning("%s", note)
         levels = factory.open_levels(local_only(config))
     levels.check_soon()
