@@ -288,11 +288,13 @@ def anything(blob: bytes) -> bytes:
 
 
 async def compile_with(levels: Levels, number: int, accept: Callable[[bytes], bytes | None] = anything) -> None:
-    """As lookup.direct does it."""
+    """As lookup.direct does it; returns when what it began in the background is done."""
     found = await levels.find(manifest(number), Kind.MANIFEST, accept)
     assert isinstance(found, Found)
     levels.walked(lambda: TRAIL, (manifest(number), entry(number)), found.level)
     assert isinstance(await levels.find(entry(number), Kind.ENTRY, anything), Found)
+    while levels._tasks:
+        await asyncio.wait(levels._tasks)
 
 
 def test_a_cold_machine_reads_the_trail_once() -> None:
