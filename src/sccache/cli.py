@@ -26,6 +26,8 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0  # a daemon that packs a huge object may be slow to answer
 WAIT_FOR_EXIT_S = 10.0
 IN_PASSING = (Command.COMPILE, Command.START_FOR_COMPILE)  # a build goes on whatever is wrong with a setting
+LENIENT = (*IN_PASSING, Command.SHOW_STATS, Command.SHOW_ADV_STATS, Command.STOP_SERVER)
+"""They need the daemon's address only, and a compile with the same bad variable may have started that daemon."""
 MORE_INFORMATION = "Run with SCCACHE_LOG=debug SCCACHE_NO_DAEMON=1 to get more information"
 TIMED_OUT = f"Timed out waiting for server startup. Maybe the remote service is unreachable?\n{MORE_INFORMATION}"
 
@@ -88,7 +90,7 @@ def _guarded(command: Callable[[Context], int], env: Mapping[str, str], which: C
         sys.stdout.write(version_text())
         return EXIT_OK
     try:
-        config = load(env, strict=which not in IN_PASSING)
+        config = load(env, strict=which not in LENIENT)
         if which not in (*IN_PASSING, None):
             _say_beforehand(config, env)
         return command(Context(env, config))

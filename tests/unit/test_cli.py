@@ -193,12 +193,23 @@ def test_stop_without_daemon(env: dict[str, str], capsys: pytest.CaptureFixture[
     assert err.startswith("sccache: error: couldn't connect to server\nsccache: caused by: ")
 
 
-@pytest.mark.parametrize("argv", [["-s"], ["--stop-server"], ["--dist-status"], ["--zero-stats"], ["--start-server"]])
+@pytest.mark.parametrize("argv", [["--dist-status"], ["--zero-stats"], ["--start-server"], ["--check-storage"]])
 def test_broken_settings(env: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str]):
-    """A broken setting makes every command fail, with one sentence."""
+    """A broken setting makes a command that needs it fail, with one sentence."""
     monkeypatch.setenv("SCCACHE_DIRECT", "perhaps")
     assert cli.main(argv) == 2
     assert capsys.readouterr().err == "sccache: error: SCCACHE_DIRECT must be 'true', 'on', '1', 'false', 'off' or '0'.\n"
+
+
+@pytest.mark.parametrize(("argv", "exit_code"), [(["-s"], 0), (["--show-adv-stats"], 0), (["--stop-server"], 2)])
+def test_broken_settings_do_not_hide_the_daemon(
+    env: dict[str, str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: list[str], exit_code: int
+):
+    """A compile with the same bad variable starts a daemon: it can be asked and stopped (here there is none), and the variable is named."""
+    monkeypatch.setenv("SCCACHE_DIRECT", "perhaps")
+    assert cli.main(argv) == exit_code
+    warning = "sccache: warning: SCCACHE_DIRECT must be 'true', 'on', '1', 'false', 'off' or '0'; it was passed over.\n"
+    assert capfd.readouterr().err.startswith(warning)
 
 
 def test_warning(env: dict[str, str], capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch):
