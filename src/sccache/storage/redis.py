@@ -261,9 +261,7 @@ def _split(text: str, name: str) -> SplitResult:
 
 
 def _shown(text: str) -> str:
-    """An address as the statistics have it: as it was written, without credentials."""
-    head, separator, rest = text.rpartition("@")
-    if not separator:
-        return text
-    scheme, has_scheme, _ = head.partition("://")
-    return f"{scheme}://{rest}" if has_scheme else rest
+    """An address as the statistics have it: as it was written, without credentials and options."""
+    url = _split(text, "endpoint")
+    scheme = f"{url.scheme}://" if "://" in text else ""
+    return scheme + (url.path if url.scheme in UNIX_SCHEMES else url.netloc.rpartition("@")[2])

@@ -123,6 +123,7 @@ def test_what_is_refused(values: dict[str, str], sentence: str) -> None:
         ({"url": f"redis://me:{SECRET}@cache/?db=3"}, "redis, name: cache:6379, prefix: /"),
         ({"cluster_endpoints": f"redis://:{SECRET}@a,redis://:{SECRET}@b"}, "redis, name: redis://a,redis://b, prefix: /"),
         ({"endpoint": "unix:///run/redis.sock", "password": SECRET}, "redis, name: unix:///run/redis.sock, prefix: /"),
+        ({"endpoint": f"redis://cache/?password={SECRET}@x"}, "redis, name: redis://cache, prefix: /"),
     ],
 )
 def test_locations(values: dict[str, str], location: str) -> None:
