@@ -102,7 +102,7 @@ class Pipeline:
             with self._flights.begin(key) as flight:
                 return await self._miss(_Turn(job, hands, flight, "forced recache"), None)
         found = await lookup.direct(job, key, self._files, self._bench.storage)
-        if isinstance(found, lookup.Miss) and lookup.is_direct(job) and await self._flights.joined(key):
+        if isinstance(found, lookup.Miss) and job.is_direct() and await self._flights.joined(key):
             found = await lookup.direct(job, key, self._files, self._bench.storage)
             if isinstance(found, lookup.Miss):
                 self._flights.was_in_vain(key)
@@ -132,7 +132,7 @@ class Pipeline:
 
     async def _without_manifest(self, turn: _Turn) -> Answer:
         job = turn.job
-        if self._bench.config.depend_mode and lookup.is_direct(job) and recipes.can_depend(job):
+        if self._bench.config.depend_mode and job.is_direct() and recipes.can_depend(job):
             return await self._miss(turn, None)
         text = await recipes.preprocess(job, turn.hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why

@@ -4,7 +4,7 @@ Owns: those sentences.  Must not know: whether anybody reads them.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from sccache.hashing.files import FileMemory
@@ -13,12 +13,14 @@ from sccache.preprocessor_cache.manifest import Manifest, Variant
 MOST = 5  # the first tell the story; a new compiler version changes a thousand headers
 
 
-def describe(manifest: Manifest, files: FileMemory, bound_to: bytes) -> list[str]:
+def describe(
+    manifest: Manifest, files: FileMemory, bound_to: bytes, differences: Callable[[Variant], Sequence[str]] = lambda _: ()
+) -> list[str]:
     """What is other than the newest variant says; that is the one that the user expects to apply."""
     usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to)]
     if not usable:
         return ["all that is recorded holds for other base directories only"]
-    found = list(islice(_differences(usable[0], files), MOST))
+    found = [*differences(usable[0])][:MOST] or list(islice(_differences(usable[0], files), MOST))
     return found or ["a file is too new to be trusted, or changed back meanwhile"]
 
 

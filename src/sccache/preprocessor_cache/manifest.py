@@ -10,7 +10,8 @@
     <row>      ::= path digest size mtime_ns ctime_ns    ; uint32, 32 bytes, int64 each; a time of 0 was not recorded
     <names>    ::= names, joined by NUL
     <lists>    ::= array of (array of uint32: names)     ; directories share them
-    <variant>  ::= msgpack array: rows (uint32 each), directories (uint32 path, uint32 list each), result key, bound_to, created
+    <variant>  ::= msgpack array: rows (uint32 each), directories (uint32 path, uint32 list each), result key, bound_to, created,
+                   array of (variable, word for its value), array of (uint32 path, digest of the names in it)
     ; all integers little-endian
 
 The key of a manifest covers the command line, the source's content and the compiler; a variant then says what else was read, and
@@ -19,7 +20,7 @@ what was looked for and not found.  Newest first: the header set of the branch t
 Owns: the format, its bounds, and which variant applies.  Must not know: how a result is stored, what the key covers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -50,6 +51,10 @@ class Variant(Struct, frozen=True):
     """If not empty: the result names this base directory, and is right for no other."""
     created: int = 0
     """Seconds since 1970."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that were read, and a word for their value, which the task makes and compares."""
+    listings: tuple[tuple[str, bytes], ...] = ()
+    """Directories that were listed, and the digest of the names in them (hashing/listing.py)."""
 
 
 class Manifest(Struct, frozen=True):
@@ -79,15 +84,22 @@ class Match(Struct, frozen=True):
     watch: Watch
 
 
-def lookup(
-    manifest: Manifest, files: FileMemory, *, bound_to: bytes = b"", stat_matches: bool = False, use_ctime: bool = True
+def lookup(  # noqa: PLR0913 -- what may differ is told by name
+    manifest: Manifest,
+    files: FileMemory,
+    *,
+    bound_to: bytes = b"",
+    stat_matches: bool = False,
+    use_ctime: bool = True,
+    differences: Callable[[Variant], Sequence[str]] = lambda _: (),
 ) -> Match | None:
     """The newest variant whose inputs have their contents and whose absent files are absent.
 
     `bound_to`: this compile's base directory.  `stat_matches` (file_stat_matches): an input whose size and times are as
-    recorded is not read; `use_ctime` (use_ctime_for_stat): the ctime is one of those times.
+    recorded is not read; `use_ctime` (use_ctime_for_stat): the ctime is one of those times.  `differences`: what no file tells; a
+    variant of which it says anything does not apply.
     """
-    usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to)]
+    usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to) and not differences(variant)]
     current: dict[str, bytes | None] = {}
     for variant in usable:
         if any(known.path in current and current[known.path] != known.digest for known in variant.inputs):
@@ -119,5 +131,7 @@ def _same_case(one: Variant, other: Variant) -> bool:
         one.bound_to == other.bound_to
         and len(one.inputs) == len(other.inputs)
         and one.absent == other.absent
+        and one.environment == other.environment
+        and one.listings == other.listings
         and all(a.path == b.path and a.digest == b.digest for a, b in zip(one.inputs, other.inputs, strict=True))
     )

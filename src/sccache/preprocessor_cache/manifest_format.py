@@ -34,6 +34,8 @@ class _PackedVariant(Struct, array_like=True):
     result_key: str
     bound_to: bytes
     created: int
+    environment: list[tuple[str, str]] = []
+    listings: list[tuple[int, bytes]] = []
 
 
 class _Payload(Struct, array_like=True):
@@ -112,7 +114,10 @@ class _Packer:
         directories: list[int] = []
         for directory, names in variant.absent.items():
             directories += (self._path(directory), self._lists.setdefault(tuple(names), len(self._lists)))
-        return _PackedVariant(_u32s(rows), _u32s(directories), variant.result_key, variant.bound_to, variant.created)
+        listings = [(self._path(path), names) for path, names in variant.listings]
+        return _PackedVariant(
+            _u32s(rows), _u32s(directories), variant.result_key, variant.bound_to, variant.created, list(variant.environment), listings
+        )
 
     def _row(self, known: Input) -> bytes:
         return _row.pack(self._path(known.path), known.digest, known.size, known.mtime_ns, known.ctime_ns)
@@ -158,9 +163,18 @@ def _variant(
     inputs = [rows[number] for number in _numbers(packed.rows)]
     pairs = iter(_numbers(packed.directories))
     absent: Mapping[str | None, tuple[str, ...]] = {paths[directory]: lists[names] for directory, names in zip(pairs, pairs, strict=True)}
-    if None in inputs or None in absent:
+    listings = tuple((paths[number], names) for number, names in packed.listings)
+    if None in inputs or None in absent or any(path is None for path, _ in listings):
         return None
-    return Variant(tuple(inputs), absent, packed.result_key, packed.bound_to, packed.created)  # type: ignore[arg-type]  # no None
+    return Variant(  # no None is left
+        tuple(inputs),  # type: ignore[arg-type]
+        absent,  # type: ignore[arg-type]
+        packed.result_key,
+        packed.bound_to,
+        packed.created,
+        tuple(packed.environment),
+        listings,  # type: ignore[arg-type]
+    )
 
 
 def _u32s(numbers: Sequence[int]) -> bytes:

@@ -14,7 +14,7 @@ from sccache.errors import DamagedError, SccacheError
 from sccache.hashing.files import FileMemory, Watch
 from sccache.stages import lookup
 from sccache.stages.hands import Finish
-from sccache.stages.job import Job
+from sccache.stages.task import Task
 from sccache.stats import Stats
 from sccache.storage.base import Kind
 from sccache.storage.levels import Levels
@@ -25,7 +25,7 @@ MAX_HOT_REQUESTS = 10_000  # of 14 KB each, for a file with 330 headers
 
 
 class _Hot(Struct, frozen=True):
-    job: Job
+    job: Task
     key: str
     watches: tuple[Watch, ...]
     names: tuple[str, str]
@@ -41,9 +41,9 @@ class HotRequests:
         self._stats = stats
         self._known: OrderedDict[tuple[object, ...], _Hot] = OrderedDict()
 
-    def remember(self, job: Job, hit: lookup.Hit) -> None:
+    def remember(self, job: Task, hit: lookup.Hit) -> None:
         """Keep the way to this hit, if it can be checked by files alone."""
-        if not hit.watches or not job.driver.transparent:
+        if not hit.watches or not job.is_transparent:
             return
         is_small = hit.size_bytes <= lookup.SMALL_ENTRY_BYTES
         self._known[job.request.identity] = _Hot(job, hit.key, hit.watches, job.statistics_names(), is_small)
@@ -92,4 +92,4 @@ class HotRequests:
         self._stats.count("compile_requests")
         self._stats.count("requests_executed")
         self._stats.hit(*hot.names, time.monotonic_ns() - start_ns, direct=True)
-        log.debug("[%s]: cache hit (seen before)", hot.job.parsed.output)
+        log.debug("[%s]: cache hit (seen before)", hot.job.label)

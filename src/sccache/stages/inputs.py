@@ -4,9 +4,12 @@ Owns: reading dependency files, precompiled headers lying beside headers, the va
 Must not know: keys, storage, how commands are run.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,8 +18,11 @@ from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import FileFacts
 from sccache.preprocessor_cache.absent import Compile, LookedFor, SearchPath, looked_for
+from sccache.preprocessor_cache.manifest import Variant
 from sccache.stages.bench import Memories
-from sccache.stages.job import Job
+
+if TYPE_CHECKING:  # jobs use what is here
+    from sccache.stages.job import Job
 
 TIME_MACROS = 7  # FileFacts.time_macros: __TIME__ | __DATE__ | __TIMESTAMP__
 ASSEMBLER_INCLUDES = 8
@@ -70,6 +76,13 @@ def are_times_compared(job: Job, paths: Iterable[str]) -> bool:
     if job.driver.family != "clang":
         return False
     return "-include-pch" in job.parsed.key_args or any(path.endswith(PRECOMPILED["clang"]) for path in paths)
+
+
+def times_hold(job: Job, variant: Variant, files: FileMemory) -> bool:
+    """Whether all inputs but the source have the recorded modification times."""
+    headers = [known for known in variant.inputs if known.path != job.source]
+    facts = files.facts_many([known.path for known in headers])
+    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, headers, strict=True))
 
 
 def read_depfile(path: str) -> tuple[str, ...] | None:

@@ -15,11 +15,14 @@ from msgspec import Struct
 
 from sccache.compilers import environment, languages
 from sccache.config.schema import Config, PreprocessorConfig
+from sccache.entry import Entry
 from sccache.hashing.cpu import processor
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
-from sccache.model import Colour, CompileRequest, FileFacts, ParsedArguments, Terminal
+from sccache.model import Colour, CompileRequest, Diagnostics, FileFacts, ParsedArguments, Terminal
+from sccache.preprocessor_cache.manifest import Variant
+from sccache.stages import inputs, outputs
 from sccache.stages.bench import Memories
 from sccache.stages.places import Places
 from sccache.stages.records import Toolchain
@@ -49,6 +52,50 @@ class Job(Struct, frozen=True):
     """What, besides the inputs, decides the wording of diagnostics."""
     common: tuple[tuple[str, bytes | str | tuple[str, ...]], ...]
     """Records shared by all keys."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in the log."""
+        return self.parsed.output
+
+    @property
+    def home(self) -> tuple[str, ...]:
+        """The base directory that the source is in, if it is in one."""
+        return self.roots.home
+
+    @property
+    def is_transparent(self) -> bool:
+        """Whether files alone tell what the driver runs."""
+        return self.driver.transparent
+
+    def is_direct(self) -> bool:
+        """Whether direct mode may be used."""
+        wanted = self.preprocessor.use_preprocessor_cache_mode and self.parsed.direct_mode and not self.parsed.mtimes_matter
+        return wanted and self.request.env.get("SCCACHE_DIRECT", "").lower() not in ("false", "off", "0")
+
+    def differences(self, variant: Variant) -> list[str]:  # noqa: ARG002 -- the environment is in the manifest's key
+        """Nothing: what no file tells is in the manifest's key."""
+        return []
+
+    def still_applies(self, variant: Variant, files: FileMemory) -> bool:
+        """Whether the inputs have the recorded times, where the compiler compares them."""
+        return self.is_watchable(variant) or inputs.times_hold(self, variant, files)
+
+    def is_watchable(self, variant: Variant) -> bool:
+        """Whether contents are all that counts."""
+        return not inputs.are_times_compared(self, (known.path for known in variant.inputs))
+
+    def can_restore(self, entry: Entry) -> bool:
+        """Whether the entry has all that this command line asks for."""
+        return outputs.can_restore(self, entry)
+
+    def restore(self, entry: Entry) -> None:
+        """Write the entry's files where this command line wants them."""
+        outputs.restore(self, entry)
+
+    def told(self, diagnostics: Diagnostics) -> tuple[bytes, bytes]:
+        """The streams, as they were."""
+        return diagnostics.stdout, diagnostics.stderr
 
     def path(self, name: str) -> str:
         """`name` as seen from the job's working directory."""

@@ -16,11 +16,10 @@ from sccache.errors import DamagedError, SccacheError, Trouble
 from sccache.hashing.files import FileMemory, Watch
 from sccache.model import Diagnostics
 from sccache.preprocessor_cache import difference, manifest, manifest_format
-from sccache.stages import outputs
 from sccache.stages.hands import Finish
-from sccache.stages.inputs import are_times_compared
 from sccache.stages.job import Job
 from sccache.stages.recipes import Preprocessed
+from sccache.stages.task import Task
 from sccache.storage.base import Kind
 from sccache.storage.levels import Absent, Levels
 
@@ -63,22 +62,16 @@ class Miss(Struct, frozen=True):
     """Messages in the entries that were of no use here, by key: the entry that replaces one keeps them."""
 
 
-def is_direct(job: Job) -> bool:
-    """Whether direct mode may be used for this job."""
-    wanted = job.preprocessor.use_preprocessor_cache_mode and job.parsed.direct_mode and not job.parsed.mtimes_matter
-    return wanted and job.request.env.get("SCCACHE_DIRECT", "").lower() not in ("false", "off", "0")
-
-
-async def direct(job: Job, key: str, files: FileMemory, storage: Levels) -> Hit | Miss:
+async def direct(job: Task, key: str, files: FileMemory, storage: Levels) -> Hit | Miss:
     """Find a result by the manifest under `key`: one round trip for it where it is not at hand, one for the entry."""
-    if not is_direct(job):
+    if not job.is_direct():
         return Miss("direct mode off")
 
     def accept(blob: bytes) -> manifest.Match | None:
-        return _variant_that_holds(job, manifest_format.decode(blob, job.roots.home, key), files)
+        return _variant_that_holds(job, manifest_format.decode(blob, job.home, key), files)
 
     def merge(near: bytes, far: bytes) -> bytes:
-        return manifest_format.merge(near, far, job.roots.home, key)
+        return manifest_format.merge(near, far, job.home, key)
 
     found = await storage.find(key, Kind.MANIFEST, accept, merge)
     if isinstance(found, Absent):
@@ -88,7 +81,7 @@ async def direct(job: Job, key: str, files: FileMemory, storage: Levels) -> Hit 
     around = files.watch(job.watched(), job.watched_absences())
     if around is None:
         return Miss("a tool changed")
-    return await load(job, match.variant.result_key, storage, () if _goes_by_time(job, match.variant) else (match.watch, around))
+    return await load(job, match.variant.result_key, storage, (match.watch, around) if job.is_watchable(match.variant) else ())
 
 
 def _miss(absent: Absent, otherwise: str, *, rejected: str, damaged: str) -> Miss:
@@ -99,30 +92,19 @@ def _miss(absent: Absent, otherwise: str, *, rejected: str, damaged: str) -> Mis
     return Miss(reason, damaged=absent.damaged)
 
 
-def _variant_that_holds(job: Job, known: manifest.Manifest, files: FileMemory) -> manifest.Match | None:
+def _variant_that_holds(job: Task, known: manifest.Manifest, files: FileMemory) -> manifest.Match | None:
     match = manifest.lookup(
         known,
         files,
         bound_to=job.checkout(),
         stat_matches=job.preprocessor.file_stat_matches,
         use_ctime=job.preprocessor.use_ctime_for_stat,
+        differences=job.differences,
     )
     if match is None and log.isEnabledFor(logging.DEBUG):
-        for sentence in difference.describe(known, files, job.checkout()):
-            log.debug("[%s]: %s", job.parsed.output, sentence)
-    if match is not None and _goes_by_time(job, match.variant) and not _times_hold(job, match.variant, files):
-        return None
-    return match
-
-
-def _goes_by_time(job: Job, variant: manifest.Variant) -> bool:
-    return are_times_compared(job, (known.path for known in variant.inputs))
-
-
-def _times_hold(job: Job, variant: manifest.Variant, files: FileMemory) -> bool:
-    headers = [known for known in variant.inputs if known.path != job.source]
-    facts = files.facts_many([known.path for known in headers])
-    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, headers, strict=True))
+        for sentence in difference.describe(known, files, job.checkout(), job.differences):
+            log.debug("[%s]: %s", job.label, sentence)
+    return match if match is not None and job.still_applies(match.variant, files) else None
 
 
 async def by_text(job: Job, text: Preprocessed, storage: Levels) -> Hit | Miss:
@@ -137,7 +119,7 @@ async def by_text(job: Job, text: Preprocessed, storage: Levels) -> Hit | Miss:
     return free if isinstance(free, Hit) else bound
 
 
-async def load(job: Job, key: str, storage: Levels, watches: tuple[Watch, ...], *, damaged: bytes | None = None) -> Hit | Miss:
+async def load(job: Task, key: str, storage: Levels, watches: tuple[Watch, ...], *, damaged: bytes | None = None) -> Hit | Miss:
     """The entry of this key, from the first level whose copy opens and fits the job.
 
     `damaged`: a copy whose header is right and whose files are not; the same bytes are not taken from another level either.
@@ -148,7 +130,7 @@ async def load(job: Job, key: str, storage: Levels, watches: tuple[Watch, ...], 
         if damaged is not None and blob == damaged:
             return None
         entry = open_entry(blob, key)
-        if entry.diagnostics_for(job.context) is not None and outputs.can_restore(job, entry):
+        if entry.diagnostics_for(job.context) is not None and job.can_restore(entry):
             return entry
         told[key] = entry.header.diagnostics
         return None
@@ -159,7 +141,7 @@ async def load(job: Job, key: str, storage: Levels, watches: tuple[Watch, ...], 
     return Hit(key, found.value, found.level, found.value.size_bytes, watches)
 
 
-async def restore(job: Job, hit: Hit, storage: Levels) -> Finish | None:
+async def restore(job: Task, hit: Hit, storage: Levels) -> Finish | None:
     """Write the hit's outputs; None when that is not possible (the caller compiles instead).
 
     A copy that turns out to be damaged is dropped where it came from, and the next level is asked.
@@ -170,7 +152,7 @@ async def restore(job: Job, hit: Hit, storage: Levels) -> Finish | None:
                 return restore_nowait(job, hit.entry)
             return await asyncio.to_thread(restore_nowait, job, hit.entry)
         except DamagedError as e:
-            log.warning("[%s]: %s (level %d)", job.parsed.output, e, hit.level)
+            log.warning("[%s]: %s (level %d)", job.label, e, hit.level)
             storage.drop(hit.key, Kind.ENTRY, hit.level)
             damaged: bytes = hit.entry.payload.obj  # type: ignore[assignment]  # the blob that it is a part of
         except (SccacheError, OSError):
@@ -182,10 +164,10 @@ async def restore(job: Job, hit: Hit, storage: Levels) -> Finish | None:
     return None
 
 
-def restore_nowait(job: Job, entry: Entry) -> Finish | None:
+def restore_nowait(job: Task, entry: Entry) -> Finish | None:
     """As `restore`, at once; DamagedError where the entry is not what its header says, StorageError where a file cannot be written."""
     diagnostics = entry.diagnostics_for(job.context)
     if diagnostics is None:
         return None
-    outputs.restore(job, entry)
-    return Finish(0, diagnostics.stdout, diagnostics.stderr)
+    job.restore(entry)
+    return Finish(0, *job.told(diagnostics))

@@ -4,8 +4,11 @@ Owns: side files that appeared or not, dependency files re-emitted for this comm
 Must not know: keys, manifests, storage.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -13,8 +16,10 @@ from sccache.compilers import depfiles
 from sccache.entry import Entry
 from sccache.hashing.digest import digest
 from sccache.model import Depfile, Diagnostics, Output, ProducedFile
-from sccache.stages.job import Job
 from sccache.util.output_files import write_all
+
+if TYPE_CHECKING:  # jobs use what is here
+    from sccache.stages.job import Job
 
 VERBATIM = "d."
 """Role prefix of a dependency file kept as it was, for exactly the same targets: rendering one anew takes 0.5 ms."""

@@ -4,17 +4,17 @@ Owns: observing that before the answer, recording it after.  Must not know: how 
 The order matters: once the launcher has its answer the build goes on, and may remove what the compile only looked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from sccache.errors import DamagedError
 from sccache.preprocessor_cache import manifest, manifest_format
 from sccache.stages import inputs as inputs_stage
-from sccache.stages import lookup
 from sccache.stages.bench import Bench
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
+from sccache.stages.task import Task
 from sccache.storage.base import Kind
 from sccache.storage.levels import Update
 
@@ -25,11 +25,13 @@ class Observed(Struct, frozen=True):
     inputs: tuple[manifest.Input, ...]
     absent: Mapping[str, tuple[str, ...]]
     start_ns: int
+    environment: Sequence[tuple[str, str]] = ()
+    listings: Sequence[tuple[str, bytes]] = ()
 
 
 def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | None:
     """What the compile read and looked for; None when direct mode cannot or must not be used."""
-    if not lookup.is_direct(job):
+    if not job.is_direct():
         return None
     if found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
         return None
@@ -49,7 +51,7 @@ def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | 
     return Observed(tuple(inputs), absent, start_ns)
 
 
-def update(job: Job, observed: Observed, key: str, *, bound: bool) -> Update:
+def update(job: Task, observed: Observed, key: str, *, bound: bool) -> Update:
     """The change that adds a variant which leads to the result `key`."""
     name = job.manifest_key()
     variant = manifest.Variant(
@@ -58,13 +60,15 @@ def update(job: Job, observed: Observed, key: str, *, bound: bool) -> Update:
         result_key=key,
         bound_to=job.checkout() if bound else b"",
         created=observed.start_ns // 1_000_000_000,
+        environment=tuple(observed.environment),
+        listings=tuple(observed.listings),
     )
 
     def change(blob: bytes | None) -> bytes | None:
         try:
-            known = manifest_format.decode(blob, job.roots.home, name) if blob is not None else manifest.Manifest()
+            known = manifest_format.decode(blob, job.home, name) if blob is not None else manifest.Manifest()
         except DamagedError:
             known = manifest.Manifest()
-        return manifest_format.encode(known.with_variant(variant), job.roots.home, name) or None  # too large: as it was
+        return manifest_format.encode(known.with_variant(variant), job.home, name) or None  # too large: as it was
 
     return Update(name, Kind.MANIFEST, change)
