@@ -42,8 +42,8 @@ static void remove_scratch(void)
 
 static _Noreturn void replay(const struct result *r)
 {
-    write_captured(r->out, 1);
-    write_captured(r->err, 2);
+    write_captured(r->out, 0, 1);
+    write_captured(r->err, r->err_shown, 2);
     exit_as(r->status);
 }
 

@@ -5,7 +5,7 @@
  * launcher_address.c  names: socket, lock, runtime directory (protocol/address.py)
  * launcher_start.c    starting a daemon, once for many launchers
  * launcher_run.c      the compiler as our child: streams, signals, its result
- * launcher_terminal.c a terminal of our own for the child's stderr
+ * launcher_terminal.c what a child's stderr goes through on its way: a terminal of our own, or a pipe
  * launcher_find.c     programs: the compiler on PATH, the Python beside us
  * launcher_x86_64.c   in place of libc, on Linux, for a start in a tenth of the time
  */
@@ -31,9 +31,9 @@
 
 extern char **environ;
 
-enum { PROTOCOL_VERSION = 1, MAX_FRAME = 1 << 30, INLINE_STREAM = 64 << 10 };
+enum { PROTOCOL_VERSION = 2, MAX_FRAME = 1 << 30, INLINE_STREAM = 64 << 10 };
 enum { COMPILE = 0x01, RAN = 0x02, FINISH = 0x81, EXEC = 0x82, RUN = 0x83, KEEP_ALIVE = 0x84, RETIRE = 0x85 };
-enum { CAPTURE_STDOUT = 1, CAPTURE_STDERR = 2, NO_STDIN = 4, IS_COMPILE = 8, ON_TERMINAL = 16 };
+enum { CAPTURE_STDOUT = 1, CAPTURE_STDERR = 2, NO_STDIN = 4, IS_COMPILE = 8, ON_TERMINAL = 16, STREAM_STDERR = 32 };
 enum { NOT_STARTED = -1000, EXIT_NO_COMPILER = 2 };
 enum { NO_DAEMON = -1, UNUSABLE_DAEMON = -2 };
 
@@ -57,11 +57,13 @@ struct connection {
 /* A finished child: its status as in Ran, and its streams in unlinked files (-1: not captured). */
 struct result {
     int have, status, out, err;
+    off_t err_size, err_shown; /* bytes of stderr that came through a channel; that our caller has already */
+    int nobody_reads;          /* our own stderr takes no more */
     uint64_t duration_ns;
 };
 
-/* Both ends of a terminal of our own; -1: none. */
-struct terminal {
+/* Both ends of what a child's stderr goes through, a terminal of our own or a pipe; -1: none. */
+struct channel {
     int ours, theirs;
 };
 
@@ -108,16 +110,17 @@ int start_daemon(void);
 
 /* launcher_run.c */
 int write_all(int fd, const char *data, size_t size);
-void write_captured(int captured, int fd);
+void write_captured(int captured, off_t from, int fd);
 _Noreturn void exit_as(int status);
 int run_child(struct connection *c, int flags, const char *path, char **argv, char **envp, struct result *result);
 char **changed_environment(char **changes);
 
 /* launcher_terminal.c */
+int stdin_kind(void);
 int terminal_columns(void);
-int open_terminal(struct terminal *t);
-int drain_terminal(const struct terminal *t, int file);
-void close_terminal(struct terminal *t);
+int open_terminal(struct channel *t);
+int open_stream(struct channel *t);
+void close_channel(struct channel *t);
 
 /* launcher_find.c */
 int number_in(const char *text);

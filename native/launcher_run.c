@@ -1,6 +1,7 @@
 /* The compiler as our child: its streams, signals and result.  Knows no message. */
 #include "launcher.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -14,13 +15,17 @@
  * files, so the child is given this long to die by itself. */
 enum { FORWARD_AFTER_MS = 100 };
 
+/* Reads of a channel between two looks at signals and daemon; and after the child's end, when all it said is in there: more than any
+ * channel holds, so that a grandchild that goes on writing does not keep us. */
+enum { CHUNK = 4096, CHUNKS_IN_PASSING = 16, CHUNKS_AT_THE_END = 512 };
+
 static const int fatal_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 enum { FATAL_COUNT = sizeof fatal_signals / sizeof *fatal_signals };
 
 static struct {
     int pipe[2];
     sigset_t mask;
-    struct sigaction fatal[FATAL_COUNT], child;
+    struct sigaction fatal[FATAL_COUNT], child, broken_pipe;
     volatile sig_atomic_t fatal_signal, sent_by_process;
 } caller;
 
@@ -48,10 +53,10 @@ int write_all(int fd, const char *data, size_t size)
     return 1;
 }
 
-void write_captured(int captured, int fd)
+void write_captured(int captured, off_t from, int fd)
 {
     static char chunk[64 << 10];
-    off_t at = 0;
+    off_t at = from;
     ssize_t got;
     while (captured >= 0 && (got = pread(captured, chunk, sizeof chunk, at)) > 0 && write_all(fd, chunk, (size_t)got))
         at += got;
@@ -117,10 +122,12 @@ static int make_pipe(int fds[2])
 }
 
 /* Signals are blocked on return; the child unblocks them for itself, the parent once the child is there. */
-static void catch_signals(void)
+static void catch_signals(int is_streamed)
 {
-    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}; /* also a write to a slow reader is left */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&ours.sa_mask);
+    sigemptyset(&ignore.sa_mask);
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &caller.mask);
@@ -130,10 +137,14 @@ static void catch_signals(void)
         if (caller.fatal[i].sa_handler != SIG_IGN)
             sigaction(fatal_signals[i], &ours, NULL);
     }
+    if (is_streamed)
+        sigaction(SIGPIPE, &ignore, &caller.broken_pipe); /* while the compiler works; see show */
 }
 
-static void restore_signals(void)
+static void restore_signals(int is_streamed)
 {
+    if (is_streamed)
+        sigaction(SIGPIPE, &caller.broken_pipe, NULL);
     sigaction(SIGCHLD, &caller.child, NULL);
     for (int i = 0; i < FATAL_COUNT; i++)
         sigaction(fatal_signals[i], &caller.fatal[i], NULL);
@@ -141,7 +152,7 @@ static void restore_signals(void)
 }
 
 /* In the vforked child: only system calls, nothing that the parent would notice. */
-static void become(int flags, const char *path, char **argv, char **envp, const struct result *r, const struct terminal *t, pid_t parent)
+static void become(int flags, const char *path, char **argv, char **envp, const struct result *r, const struct channel *t, pid_t parent)
 {
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* not SIGKILL: a driver removes its half-written files on SIGTERM */
@@ -157,7 +168,7 @@ static void become(int flags, const char *path, char **argv, char **envp, const 
     int err = t->theirs >= 0 ? t->theirs : r->err;
     if ((r->out >= 0 && dup2(r->out, 1) < 0) || (err >= 0 && dup2(err, 2) < 0))
         return;
-    restore_signals();
+    restore_signals(flags & STREAM_STDERR);
     execute(path, argv, envp);
 }
 
@@ -166,8 +177,41 @@ static int status_of(int waited)
     return WIFSIGNALED(waited) ? -WTERMSIG(waited) : WEXITSTATUS(waited);
 }
 
-/* Wait for the child while listening to the daemon and to the child's terminal; forward what kills us. */
-static int wait_for(pid_t child, struct connection *c, const struct terminal *t, int captured)
+/* Keep what came through the channel; 0 when nothing can come any more. */
+static int drain(const struct channel *t, struct result *r, int chunks)
+{
+    char chunk[CHUNK];
+    while (chunks--) {
+        ssize_t got = read(t->ours, chunk, sizeof chunk);
+        if (got > 0 && write_all(r->err, chunk, (size_t)got))
+            r->err_size += got;
+        else if (got == 0 || (got < 0 && errno != EINTR))
+            return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    }
+    return 1;
+}
+
+/* Pass on what is kept, as far as our caller takes it now: a slow reader holds up neither the compiler nor us.  If nobody reads any
+ * more, the compile goes on to its end, as it does for a caller who asked for nothing; what is left kills us in the replay. */
+static void show(struct result *r)
+{
+    char chunk[PIPE_BUF]; /* a pipe that has room takes so much at once */
+    while (!r->nobody_reads && r->err_shown < r->err_size) {
+        struct pollfd room = {.fd = 2, .events = POLLOUT};
+        if (poll(&room, 1, 0) <= 0)
+            return;
+        ssize_t size = pread(r->err, chunk, sizeof chunk, r->err_shown), written = size > 0 ? write(2, chunk, (size_t)size) : -1;
+        if (written > 0)
+            r->err_shown += written;
+        else if (size > 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        else
+            r->nobody_reads = 1;
+    }
+}
+
+/* Wait for the child while listening to the daemon and to the child's stderr; forward what kills us. */
+static int wait_for(pid_t child, int flags, struct connection *c, const struct channel *t, struct result *r)
 {
     int is_open = t->ours >= 0;
     uint64_t forward_at = 0;
@@ -188,20 +232,32 @@ static int wait_for(pid_t child, struct connection *c, const struct terminal *t,
             else
                 patience = FORWARD_AFTER_MS;
         }
-        struct pollfd wakers[3] = {
+        int is_behind = (flags & STREAM_STDERR) && !r->nobody_reads && r->err_shown < r->err_size;
+        struct pollfd wakers[4] = {
             {.fd = caller.pipe[0], .events = POLLIN},
             {.fd = c->lost ? -1 : c->fd, .events = POLLIN},
             {.fd = is_open ? t->ours : -1, .events = POLLIN},
+            {.fd = is_behind ? 2 : -1, .events = POLLOUT},
         };
-        poll(wakers, 3, patience);
+        if (poll(wakers, 4, patience) < 0)
+            continue;
         char bytes[16];
         while (wakers[0].revents && read(caller.pipe[0], bytes, sizeof bytes) > 0) {
         }
         if (wakers[1].revents && !only_keep_alives(c))
             c->lost = 1; /* what the child does is still wanted; see launcher.c */
         if (wakers[2].revents)
-            is_open = drain_terminal(t, captured);
+            is_open = drain(t, r, CHUNKS_IN_PASSING);
+        if (flags & STREAM_STDERR)
+            show(r);
     }
+}
+
+static int open_channel(int flags, struct channel *t)
+{
+    if (flags & ON_TERMINAL)
+        return open_terminal(t);
+    return !(flags & STREAM_STDERR) || open_stream(t);
 }
 
 /* Run a command to its end.  0: we could not even try.  Sets r->status to minus the signal that is to kill us, too. */
@@ -209,14 +265,14 @@ int run_child(struct connection *c, int flags, const char *path, char **argv, ch
 {
     *r = (struct result){.out = -1, .err = -1, .status = NOT_STARTED};
     if (((flags & CAPTURE_STDOUT) && (r->out = unlinked_file("stdout")) < 0) ||
-        ((flags & CAPTURE_STDERR) && (r->err = unlinked_file("stderr")) < 0) || (!caller.pipe[1] && !make_pipe(caller.pipe)))
+        ((flags & (CAPTURE_STDERR | STREAM_STDERR)) && (r->err = unlinked_file("stderr")) < 0) || (!caller.pipe[1] && !make_pipe(caller.pipe)))
         return 0;
-    struct terminal t = {-1, -1};
-    int has_all = path && (!(flags & ON_TERMINAL) || open_terminal(&t));
+    struct channel t = {-1, -1};
+    int has_all = path && open_channel(flags, &t);
     uint64_t started = now_ns();
     pid_t parent = getpid();
     volatile int failed = 0;
-    catch_signals();
+    catch_signals(flags & STREAM_STDERR);
     pid_t child = has_all ? vfork() : -1;
     if (child == 0) {
         become(flags, path, argv, envp, r, &t, parent);
@@ -227,13 +283,15 @@ int run_child(struct connection *c, int flags, const char *path, char **argv, ch
     if (t.theirs >= 0)
         close(t.theirs), t.theirs = -1;
     if (child > 0)
-        r->status = wait_for(child, c, &t, r->err);
+        r->status = wait_for(child, flags, c, &t, r);
     if (t.ours >= 0)
-        drain_terminal(&t, r->err);
-    close_terminal(&t);
+        drain(&t, r, CHUNKS_AT_THE_END);
+    if (flags & STREAM_STDERR)
+        show(r);
+    close_channel(&t);
     if (failed)
         r->status = NOT_STARTED;
-    restore_signals();
+    restore_signals(flags & STREAM_STDERR);
     r->duration_ns = now_ns() - started;
     r->have = 1;
     return caller.fatal_signal ? -caller.fatal_signal : 1;

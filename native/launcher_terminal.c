@@ -1,5 +1,6 @@
-/* A terminal of our own in place of the caller's: the compiler asks its stderr whether and how wide it is, and colours, links and cuts
- * its messages accordingly.  What it writes there is kept as in a file.  Knows no message. */
+/* What a child's stderr goes through on its way to us: a terminal of our own in place of the caller's (the compiler asks its stderr
+ * whether and how wide it is, and colours, links and cuts its messages accordingly), or a pipe.  Also what our own streams are.  Knows
+ * no message. */
 #include "launcher.h"
 
 #include <sys/ioctl.h>
@@ -18,12 +19,33 @@ static int control(int fd, unsigned long request, void *value)
 #endif
 }
 
-/* Columns of the terminal that a compiler would ask (gcc asks stdin, others stderr); 0: unknown. */
+static int is_null_device(const struct stat *facts)
+{
+#ifdef __linux__
+    return facts->st_rdev == 0x103; /* 1:3 since 1991 */
+#else
+    struct stat null;
+    return stat("/dev/null", &null) == 0 && facts->st_rdev == null.st_rdev;
+#endif
+}
+
+/* 1: a terminal; 8: nothing can be read there (/dev/null, an empty file, closed); else 0.  Asks no more than isatty where it is none. */
+int stdin_kind(void)
+{
+    struct stat facts;
+    if (fstat(0, &facts) != 0)
+        return 8;
+    if (S_ISREG(facts.st_mode))
+        return facts.st_size == 0 ? 8 : 0;
+    if (!S_ISCHR(facts.st_mode))
+        return 0;
+    return is_null_device(&facts) ? 8 : isatty(0);
+}
+
+/* Columns of the terminal that a compiler would ask (gcc asks stdin, others stderr, which is one); 0: unknown. */
 int terminal_columns(void)
 {
     struct winsize size = {0, 0, 0, 0};
-    if (!isatty(2))
-        return 0;
     if (control(0, TIOCGWINSZ, &size) != 0 && control(2, TIOCGWINSZ, &size) != 0)
         return 0;
     return size.ws_col;
@@ -48,7 +70,7 @@ static int open_other_end(int ours)
 }
 
 /* Only system calls: glibc's functions for this need its locale and its tables of terminals. */
-static int open_pair(struct terminal *t)
+static int open_pair(struct channel *t)
 {
     int locked = 0, settings[64]; /* the kernel's struct termios begins with input, output, control, local modes */
     t->ours = above_stdio(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -63,7 +85,7 @@ static int open_pair(struct terminal *t)
 
 #else
 
-static int open_pair(struct terminal *t)
+static int open_pair(struct channel *t)
 {
     struct termios settings;
     t->ours = above_stdio(posix_openpt(O_RDWR | O_NOCTTY));
@@ -79,12 +101,12 @@ static int open_pair(struct terminal *t)
 #endif
 
 /* Make a terminal that looks like the caller's.  0: there are none to be had. */
-int open_terminal(struct terminal *t)
+int open_terminal(struct channel *t)
 {
     struct winsize size;
-    *t = (struct terminal){-1, -1};
+    *t = (struct channel){-1, -1};
     if (!open_pair(t)) {
-        close_terminal(t);
+        close_channel(t);
         return 0;
     }
     fcntl(t->ours, F_SETFD, FD_CLOEXEC);
@@ -95,24 +117,29 @@ int open_terminal(struct terminal *t)
     return 1;
 }
 
-/* Move what was written there into a file; 0 when nobody can write there any more. */
-int drain_terminal(const struct terminal *t, int file)
+/* A pipe instead, for what is to be passed on while it is written. */
+int open_stream(struct channel *t)
 {
-    char chunk[4096]; /* what the kernel holds at most */
-    for (;;) {
-        ssize_t got = read(t->ours, chunk, sizeof chunk);
-        if (got > 0)
-            write_all(file, chunk, (size_t)got);
-        else if (got == 0 || errno != EINTR)
-            return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    int ends[2];
+    *t = (struct channel){-1, -1};
+    if (pipe(ends) != 0)
+        return 0;
+    *t = (struct channel){above_stdio(ends[0]), above_stdio(ends[1])};
+    if (t->ours < 0 || t->theirs < 0) {
+        close_channel(t);
+        return 0;
     }
+    fcntl(t->ours, F_SETFD, FD_CLOEXEC);
+    fcntl(t->theirs, F_SETFD, FD_CLOEXEC);
+    fcntl(t->ours, F_SETFL, O_NONBLOCK); /* not theirs: a compiler does not expect that */
+    return 1;
 }
 
-void close_terminal(struct terminal *t)
+void close_channel(struct channel *t)
 {
     if (t->theirs >= 0)
         close(t->theirs);
     if (t->ours >= 0)
         close(t->ours);
-    *t = (struct terminal){-1, -1};
+    *t = (struct channel){-1, -1};
 }

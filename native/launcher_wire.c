@@ -93,7 +93,9 @@ struct frame compile_frame(const struct command *command)
         return none;
     struct stat namespace;
     uint64_t mounts = stat("/proc/self/ns/mnt", &namespace) == 0 ? namespace.st_ino : 0;
-    int terminals = isatty(0) * 1 | isatty(1) * 2 | isatty(2) * 4 | (terminal_columns() & 0x1fff) << 3;
+    int terminals = stdin_kind() | isatty(1) * 2 | isatty(2) * 4;
+    if (terminals & 4)
+        terminals |= (terminal_columns() & 0xfff) << 4;
     mode_t mask = umask(0);
     umask(mask);
     size_t sizes[6] = {strlen(VERSION_TEXT), 0, strlen(command->executable), strlen(cwd), list_size(command->argv), list_size(environ)};

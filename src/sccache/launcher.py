@@ -10,6 +10,7 @@ Must not know: msgspec, asyncio, logging, argparse, dataclasses: a test keeps th
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from enum import Enum
 
@@ -96,7 +97,7 @@ class _Launch:
                     return _Outcome.LOST
 
     def _compile_frame(self, secret: bytes) -> bytes:
-        terminals = sum(1 << fd for fd in range(3) if _is_terminal(fd))
+        terminals = sum(1 << fd for fd in range(3) if _is_terminal(fd)) | (messages.NO_INPUT if _lacks_input() else 0)
         terminals |= (terminal.columns() & messages.MAX_COLUMNS) << messages.COLUMNS_SHIFT
         return messages.encode_compile(
             messages.CompileMessage(
@@ -187,6 +188,17 @@ def _deadline_ms() -> int:
 def _is_terminal(fd: int) -> bool:
     try:
         return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def _lacks_input() -> bool:
+    """Tell whether nothing can be read from stdin: /dev/null (also where hold_stdio opened it) or an empty file."""
+    try:
+        stdin = os.fstat(0)
+        if stat.S_ISREG(stdin.st_mode):
+            return stdin.st_size == 0
+        return stat.S_ISCHR(stdin.st_mode) and stdin.st_rdev == os.stat(os.devnull).st_rdev
     except OSError:
         return False
 

@@ -11,12 +11,14 @@ from msgspec import Struct
 
 
 class Terminal(IntFlag):
-    """Which of the caller's streams are terminals (the launcher asks isatty)."""
+    """Which of the caller's streams are terminals, and whether its stdin holds anything (the launcher asks)."""
 
     NONE = 0
     STDIN = 1
     STDOUT = 2
     STDERR = 4
+    NO_INPUT = 8
+    """stdin is /dev/null, an empty file or closed: a command that reads it reads nothing.  Of a pipe nobody knows."""
 
 
 class CompileRequest(Struct, frozen=True):

@@ -45,7 +45,7 @@ def test_compile_tells_all_about_the_caller(launcher):
     assert messages.split_list(got.argv_blob) == [b"gcc", b"-c", b"\xff\xfe.c", b""]
     assert got.cwd == os.fsencode(launcher.tmp)
     assert b"ODD=\xff=" in messages.split_list(got.env_blob)
-    assert (got.umask, got.terminals, got.executable, got.secret) == (0o027, 0, b"", b"")
+    assert (got.umask, got.terminals, got.executable, got.secret) == (0o027, messages.NO_INPUT, b"", b"")
     assert got.version == VERSION_TEXT
     assert got.mount_namespace == os.stat("/proc/self/ns/mnt").st_ino
 
@@ -63,7 +63,7 @@ def test_terminals_are_told(launcher):
         launcher.run("gcc", stderr=theirs)
     os.close(ours)
     os.close(theirs)
-    assert seen == [messages.STDERR_IS_TERMINAL]
+    assert seen == [messages.STDERR_IS_TERMINAL | messages.NO_INPUT]
 
 
 def test_five_megabytes_on_each_stream(launcher):

@@ -91,6 +91,7 @@ class Connection:
         flags = messages.RUN_CAPTURE_STDOUT | messages.RUN_CAPTURE_STDERR
         flags |= messages.RUN_IS_COMPILE if command.is_compile else messages.RUN_NO_STDIN
         flags |= messages.RUN_ON_TERMINAL if command.on_terminal else 0
+        flags |= messages.RUN_STREAM_STDERR if command.streamed else 0
         argv = [os.fsencode(arg) for arg in (command.name or command.executable, *command.args)]
         run = messages.Run(
             flags,

@@ -15,6 +15,7 @@ from sccache.protocol import messages
 
 MAX_ENVIRONMENTS = 256
 _RELEVANT = frozenset(name.encode() for name in RELEVANT)
+_KINDS = (1 << messages.COLUMNS_SHIFT) - 1
 
 Identity = tuple[bytes, bytes, bytes, int, int, tuple[bytes, ...]]
 """What tells requests apart: argv, cwd, executable, umask, terminals and their width, and the variables that matter."""
@@ -55,7 +56,7 @@ class Requests:
             cwd=os.fsdecode(message.cwd),
             env=environment.variables,
             umask=message.umask,
-            terminal=Terminal(message.terminals & 7),
+            terminal=Terminal(message.terminals & _KINDS),
             columns=message.terminals >> messages.COLUMNS_SHIFT,
             executable=os.fsdecode(message.executable),
             identity=identity,

@@ -14,7 +14,7 @@ import sys
 import time
 
 from sccache.errors import SccacheError
-from sccache.launcher_parts.terminal import Terminal
+from sccache.launcher_parts.terminal import CHUNK, Channel, Stream, Terminal
 from sccache.protocol import messages
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 INLINE_STREAM = 64 << 10
 FORWARD_AFTER_S = 0.1  # see native/launcher_run.c
 _CHUNK = 64 << 10
+_READS_IN_PASSING, _READS_AT_THE_END = 16, 512  # the end is more than a channel holds; see native/launcher_run.c
 _FATAL = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 _IGNORED_BY_PYTHON = [signal.Signals[name] for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
 
@@ -49,23 +50,53 @@ class Result:
         self.duration_ns = 0
         self.killed_by = 0
         self.daemon_lost = False
-        self.terminal: Terminal | None = None
+        self.channel: Channel | None = None
+        self.is_streamed = False
+        self.nobody_reads = False
+        self._err_size = 0  # bytes that came through the channel
+        self._err_shown = 0  # bytes that our caller has already
         self._out = out
         self._err = err
 
     def redirections(self) -> list[tuple[int, int]]:
         """Pairs of a file that captures and the stream that it captures."""
-        err = self.terminal.theirs if self.terminal else self._err
+        err = self.channel.theirs if self.channel else self._err
         return [(fd, to) for fd, to in ((self._out, 1), (err, 2)) if fd >= 0]
 
-    def drain(self) -> bool:
-        """Keep what the child wrote to its terminal; False when it can write no more."""
-        return self.terminal is not None and self.terminal.drain(self._err)
+    def drain(self, reads: int = _READS_IN_PASSING) -> bool:
+        """Keep what came through the channel; False when nothing can come any more."""
+        if self.channel is None:
+            return False
+        moved, is_open = self.channel.drain(self._err, reads)
+        self._err_size += moved
+        return is_open
+
+    @property
+    def is_behind(self) -> bool:
+        """Something is kept that our caller should have."""
+        return self.is_streamed and not self.nobody_reads and self._err_shown < self._err_size
+
+    def show(self) -> None:
+        """Pass on what is kept, as far as our caller takes it now: a slow reader holds up neither the compiler nor us.
+
+        If nobody reads any more, the compile goes on to its end; what is left kills us in the replay.
+        """
+        while self.is_behind:
+            room = select.poll()
+            room.register(2, select.POLLOUT)
+            if not room.poll(0):
+                return
+            try:
+                self._err_shown += os.write(2, _read_at(self._err, CHUNK, self._err_shown))
+            except BlockingIOError:
+                return
+            except OSError:
+                self.nobody_reads = True
 
     def write_out(self) -> None:
         """Write what was captured to our own streams."""
-        for captured, fd in ((self._out, 1), (self._err, 2)):
-            at = 0
+        for captured, fd, seen in ((self._out, 1, 0), (self._err, 2, self._err_shown)):
+            at = seen
             while captured >= 0 and (chunk := _read_at(captured, _CHUNK, at)):
                 if not write_all(fd, chunk):
                     break
@@ -98,32 +129,33 @@ def run(command: Command, connection: Connection) -> Result:
     """Run a command to its end while listening to the daemon."""
     result = Result(
         _unlinked_file() if command.flags & messages.RUN_CAPTURE_STDOUT else -1,
-        _unlinked_file() if command.flags & messages.RUN_CAPTURE_STDERR else -1,
+        _unlinked_file() if command.flags & (messages.RUN_CAPTURE_STDERR | messages.RUN_STREAM_STDERR) else -1,
     )
     if command.path is None:
         return result
     started = time.monotonic_ns()
     if os.name == "nt":
         result.status = _run_on_windows(command, result)
-    elif command.flags & messages.RUN_ON_TERMINAL:
-        _run_on_terminal(command, connection, result)
+    elif command.flags & (messages.RUN_ON_TERMINAL | messages.RUN_STREAM_STDERR):
+        _run_through_channel(command, connection, result)
     else:
         _run_and_listen(command, connection, result)
     result.duration_ns = time.monotonic_ns() - started
     return result
 
 
-def _run_on_terminal(command: Command, connection: Connection, result: Result) -> None:
+def _run_through_channel(command: Command, connection: Connection, result: Result) -> None:
     try:
-        result.terminal = Terminal()
+        channel = Terminal() if command.flags & messages.RUN_ON_TERMINAL else Stream()
     except OSError:
         return  # not started: then the command runs on the caller's own
+    result.channel = channel
+    result.is_streamed = bool(command.flags & messages.RUN_STREAM_STDERR)
     try:
         _run_and_listen(command, connection, result)
-        result.drain()
     finally:
-        result.terminal.close()
-        result.terminal = None
+        channel.close()
+        result.channel = None
 
 
 def _run_and_listen(command: Command, connection: Connection, result: Result) -> None:
@@ -131,20 +163,25 @@ def _run_and_listen(command: Command, connection: Connection, result: Result) ->
     for fd in (wake_read, wake_write):
         os.set_blocking(fd, False)
     caught: list[int] = []
-    before = {number: signal.getsignal(number) for number in (*_FATAL, signal.SIGCHLD)}
+    broken_pipe = (signal.SIGPIPE,) if result.is_streamed else ()
+    before = {number: signal.getsignal(number) for number in (*_FATAL, signal.SIGCHLD, *broken_pipe)}
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     try:
         for number, disposition in before.items():
             if number == signal.SIGCHLD:
                 signal.signal(number, lambda *_: None)
+            elif number in broken_pipe:
+                signal.signal(number, signal.SIG_IGN)  # while the compiler works; see Result.show
             elif disposition != signal.SIG_IGN:
                 signal.signal(number, lambda got, _frame: caught.append(got))
         defaults = [number for number, was in before.items() if was != signal.SIG_IGN] + _IGNORED_BY_PYTHON
         pid = _spawn(command, result, defaults)
-        if result.terminal:
-            result.terminal.close_theirs()
+        if result.channel:
+            result.channel.close_theirs()
         if pid:
             result.status = _wait_for(pid, wake_read, caught, connection, result)
+            result.drain(_READS_AT_THE_END)
+            result.show()
         result.killed_by = caught[-1] if caught else 0
     finally:
         for number, disposition in before.items():
@@ -174,8 +211,9 @@ def _wait_for(pid: int, wake: int, caught: list[int], connection: Connection, re
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     poll.register(connection, select.POLLIN)
-    if result.terminal:
-        poll.register(result.terminal.ours, select.POLLIN)
+    if result.channel:
+        poll.register(result.channel.ours, select.POLLIN)
+    is_reader_awaited = False
     forward_at = 0.0
     while True:
         gone, waited = os.waitpid(pid, os.WNOHANG)
@@ -189,9 +227,16 @@ def _wait_for(pid: int, wake: int, caught: list[int], connection: Connection, re
             if timeout_ms <= 0:
                 os.kill(pid, caught[-1])
                 forward_at, timeout_ms = -1.0, None
+        if result.is_behind != is_reader_awaited:
+            is_reader_awaited = result.is_behind
+            if is_reader_awaited:
+                poll.register(2, select.POLLOUT)
+            else:
+                poll.unregister(2)
         for fd, _event in poll.poll(timeout_ms):
-            if not _is_open(fd, wake, connection, result):
+            if fd != 2 and not _is_open(fd, wake, connection, result):
                 poll.unregister(fd)
+        result.show()
 
 
 def _is_open(fd: int, wake: int, connection: Connection, result: Result) -> bool:
@@ -199,7 +244,7 @@ def _is_open(fd: int, wake: int, connection: Connection, result: Result) -> bool
     if fd == wake:
         _drain(wake)
         return True
-    if result.terminal and fd == result.terminal.ours:
+    if result.channel and fd == result.channel.ours:
         return result.drain()
     if _only_keep_alives(connection):
         return True

@@ -1,15 +1,15 @@
-"""A terminal of our own in place of the caller's, to keep what a compiler says to a terminal.
+"""What a child's stderr goes through on its way to us: a terminal of our own in place of the caller's, or a pipe.
 
 The compiler asks its stderr whether and how wide it is, and colours, links and cuts its messages accordingly.
 
-Owns: both ends of that terminal.  Must not know: messages, what is run.  Twin of native/launcher_terminal.c.
+Owns: both ends of it.  Must not know: messages, what is run.  Twin of native/launcher_terminal.c.
 """
 
 from __future__ import annotations
 
 import os
 
-_CHUNK = 4096  # what the kernel holds at most
+CHUNK = 4096  # what a terminal holds at most; a pipe that has room takes so much at once
 
 
 def columns() -> int:
@@ -22,39 +22,29 @@ def columns() -> int:
     return 0
 
 
-class Terminal:
-    """Looks like the caller's; OSError where there are none to be had."""
+class Channel:
+    """Both ends of what a child's stderr goes through; OSError where there are none to be had."""
 
-    def __init__(self) -> None:
-        import fcntl  # here: few compiles run on a terminal, and Windows has neither
-        import termios
+    def __init__(self, ours: int, theirs: int) -> None:
+        self.ours = ours
+        self.theirs = theirs
+        os.set_blocking(ours, False)  # not theirs: a compiler does not expect that
 
-        self.ours, self.theirs = os.openpty()
-        try:
-            settings = termios.tcgetattr(self.theirs)
-            settings[1] &= ~termios.OPOST  # a line ends as the compiler ended it
-            termios.tcsetattr(self.theirs, termios.TCSANOW, settings)
-            os.set_blocking(self.ours, False)
-        except (OSError, termios.error) as e:
-            self.close()
-            raise OSError(str(e)) from e
-        try:
-            fcntl.ioctl(self.ours, termios.TIOCSWINSZ, fcntl.ioctl(2, termios.TIOCGWINSZ, bytes(8)))
-        except OSError:
-            return  # the caller's has no size
-
-    def drain(self, file: int) -> bool:
-        """Move what was written there into a file; False when nobody can write there any more."""
-        while True:
+    def drain(self, file: int, chunks: int) -> tuple[int, bool]:
+        """Move what was written there into a file, so many reads of it; how many bytes, and whether more can come."""
+        moved = 0
+        for _ in range(chunks):
             try:
-                chunk = os.read(self.ours, _CHUNK)
+                chunk = os.read(self.ours, CHUNK)
             except BlockingIOError:
-                return True
+                return moved, True
             except OSError:
-                return False
+                return moved, False
             if not chunk:
-                return False
+                return moved, False
             os.write(file, chunk)
+            moved += len(chunk)
+        return moved, True
 
     def close_theirs(self) -> None:
         """The child has its own copy."""
@@ -66,3 +56,31 @@ class Terminal:
         """Give both ends up."""
         self.close_theirs()
         os.close(self.ours)
+
+
+class Terminal(Channel):
+    """Looks like the caller's."""
+
+    def __init__(self) -> None:
+        import fcntl  # here: few compiles run on a terminal, and Windows has neither
+        import termios
+
+        super().__init__(*os.openpty())
+        try:
+            settings = termios.tcgetattr(self.theirs)
+            settings[1] &= ~termios.OPOST  # a line ends as the compiler ended it
+            termios.tcsetattr(self.theirs, termios.TCSANOW, settings)
+        except (OSError, termios.error) as e:
+            self.close()
+            raise OSError(str(e)) from e
+        try:
+            fcntl.ioctl(self.ours, termios.TIOCSWINSZ, fcntl.ioctl(2, termios.TIOCGWINSZ, bytes(8)))
+        except OSError:
+            return  # the caller's has no size
+
+
+class Stream(Channel):
+    """A pipe, for what is to be passed on while it is written."""
+
+    def __init__(self) -> None:
+        super().__init__(*os.pipe())

@@ -59,18 +59,19 @@ __all__ = [  # the records are read from here; what this file defines itself nee
 ]
 
 # 1: first.
-PROTOCOL_VERSION = 1
+# 2: no input on stdin is told (one bit more in Compile.terminals); stderr passed on while a command runs (Run.flags 32).
+PROTOCOL_VERSION = 2
 
 COMPILE, RAN, CONTROL = 0x01, 0x02, 0x10
 FINISH, EXEC, RUN, KEEP_ALIVE, RETIRE, CONTROL_REPLY = 0x81, 0x82, 0x83, 0x84, 0x85, 0x90
 
-STDIN_IS_TERMINAL, STDOUT_IS_TERMINAL, STDERR_IS_TERMINAL = 1, 2, 4
+STDIN_IS_TERMINAL, STDOUT_IS_TERMINAL, STDERR_IS_TERMINAL, NO_INPUT = 1, 2, 4, 8
 """Bits of Compile.terminals; the same as model.Terminal."""
 
-COLUMNS_SHIFT, MAX_COLUMNS = 3, 0x1FFF
+COLUMNS_SHIFT, MAX_COLUMNS = 4, 0xFFF
 """Above them in Compile.terminals: the terminal's width."""
 
-RUN_CAPTURE_STDOUT, RUN_CAPTURE_STDERR, RUN_NO_STDIN, RUN_IS_COMPILE, RUN_ON_TERMINAL = 1, 2, 4, 8, 16
+RUN_CAPTURE_STDOUT, RUN_CAPTURE_STDERR, RUN_NO_STDIN, RUN_IS_COMPILE, RUN_ON_TERMINAL, RUN_STREAM_STDERR = 1, 2, 4, 8, 16, 32
 """Bits of Run.flags."""
 
 STATUS_NOT_STARTED = -1000

@@ -24,6 +24,8 @@ class Command(Struct, frozen=True):
     """Changes: `NAME=value` sets, `NAME` unsets."""
     on_terminal: bool = False
     """Capture stderr by a terminal that looks like the caller's: colours, links and widths are then the compiler's own choice."""
+    streamed: bool = False
+    """The caller sees stderr while the command runs, not only with the answer, which must then be Replay.  Only for the compile."""
     name: str = ""
     """argv[0]; the executable when empty."""
 

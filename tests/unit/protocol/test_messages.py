@@ -107,12 +107,12 @@ def test_other_versions_are_recognised(kind):
     assert m.parse_request(bytes([kind, 0, 9]) + b"anything") == m.OtherVersion(9)
 
 
-def test_the_first_version_is_fixed():
+def test_the_second_version_is_fixed():
     """Released launchers and daemons meet: these bytes may only change together with PROTOCOL_VERSION."""
     compile_ = m.CompileMessage(b"1+b", b"s", b"/e", b"/c", b"gcc\0-c\0", b"A=1\0", terminals=5, umask=0o22, mount_namespace=7)
     assert (
         m.encode_compile(compile_).hex()
-        == ("0000003c0100010005000000120000000000000007000000030000000100000002000000020000000700000004") + b"1+bs/e/cgcc\0-c\0A=1\0".hex()
+        == ("0000003c0100020005000000120000000000000007000000030000000100000002000000020000000700000004") + b"1+bs/e/cgcc\0-c\0A=1\0".hex()
     )
     assert m.encode_ran(m.Ran(-9, 1, 5, b"", b"e")).hex() == "0000001a02fffffff70000000100000000000000050000000000000001" + b"e".hex()
     assert m.encode_finish(-1, b"o", b"e").hex() == "0000001081ffffffff00000000016f0000000165"
