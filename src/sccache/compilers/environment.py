@@ -73,7 +73,13 @@ REQUEST = ("SCCACHE_RECACHE", "SCCACHE_NO_CACHE", "SCCACHE_DIRECT", "SCCACHE_EXT
 """Steer one request of ours."""
 
 RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *FURTHER_FILES, *REQUEST, "PATH", "PWD"))
-"""All that a remembered request must be told apart by."""
+"""All that a remembered request of a C compiler must be told apart by."""
+
+VOLATILE = frozenset(("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS", "SHLVL", "_"))
+"""What differs from build to build by itself: the job server's descriptors or FIFO, the shell's depth and last word.
+
+Of a rustc every other variable tells requests apart: sources (`env!`) and macros may read any.  A result that did depend on one of these
+must not be remembered by its request."""
 
 
 def pick(env: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,23 +7,32 @@ import os
 
 from msgspec import Struct
 
-from sccache.compilers.environment import RELEVANT
+from sccache.compilers.environment import RELEVANT, VOLATILE
 from sccache.config.memory import ConfigMemory, fingerprint
 from sccache.config.schema import Config
+from sccache.hashing.digest import digest
 from sccache.model import CompileRequest, Terminal
 from sccache.protocol import messages
 
-MAX_ENVIRONMENTS = 256
+MAX_ENVIRONMENTS = 1000  # of 15 KB each; cargo gives every crate another
 _RELEVANT = frozenset(name.encode() for name in RELEVANT)
+_VOLATILE = frozenset(name.encode() for name in VOLATILE)
 _KINDS = (1 << messages.COLUMNS_SHIFT) - 1
+_ALL_BUT_INPUT = ~messages.NO_INPUT
 
-Identity = tuple[bytes, bytes, bytes, int, int, tuple[bytes, ...]]
-"""What tells requests apart: argv, cwd, executable, umask, terminals and their width, and the variables that matter."""
+Identity = tuple[bytes, bytes, bytes, int, int, tuple[bytes, ...] | bytes]
+"""What tells requests apart: argv, cwd, executable, umask, terminals and their width, and the variables that matter.
+
+For rustc, or whatever cargo runs, those are all variables, and whether stdin holds anything.  A C compiler's few are named, and one that
+reads stdin is not cached: make gives one job of many its own stdin, and which one that is differs from build to build."""
 
 
 class _Environment(Struct, frozen=True):
     variables: dict[str, str]
     relevant: tuple[bytes, ...]
+    all_: bytes
+    """Digest of all variables that do not change by themselves."""
+    of_cargo: bool
     settings: bytes
 
 
@@ -37,13 +46,14 @@ class Requests:
     def identify(self, message: messages.CompileMessage) -> tuple[Config, Identity]:
         """The settings that apply to a message, and the key under which its request is remembered."""
         environment = self._environment(message.env_blob)
+        is_rust = environment.of_cargo or _names_rustc(message.argv_blob)
         identity = (
             message.argv_blob,
             message.cwd,
             message.executable,
             message.umask,
-            message.terminals,
-            environment.relevant,
+            message.terminals if is_rust else message.terminals & _ALL_BUT_INPUT,
+            environment.all_ if is_rust else environment.relevant,
         )
         return self._memory.get(environment.settings), identity
 
@@ -73,6 +83,18 @@ class Requests:
 
 def _read(blob: bytes) -> _Environment:
     entries = [entry for entry in blob[:-1].split(b"\0") if b"=" in entry]
-    relevant = sorted(entry for entry in entries if entry.partition(b"=")[0] in _RELEVANT)
-    variables = dict(os.fsdecode(entry).split("=", 1) for entry in reversed(entries))  # of doubles the first counts: getenv(3)
-    return _Environment(variables, tuple(relevant), fingerprint(blob))
+    entries.sort(key=_name)  # by name alone: of doubles the first counts, getenv(3)
+    relevant = tuple(entry for entry in entries if _name(entry) in _RELEVANT)
+    lasting = b"\0".join(entry for entry in entries if _name(entry) not in _VOLATILE)
+    variables = dict(os.fsdecode(entry).split("=", 1) for entry in reversed(entries))
+    return _Environment(variables, relevant, digest(lasting), "CARGO" in variables, fingerprint(blob))
+
+
+def _name(entry: bytes) -> bytes:
+    return entry.partition(b"=")[0]
+
+
+def _names_rustc(argv_blob: bytes) -> bool:
+    """Whether the first word may name a Rust compiler; another name for one counts only under cargo (stages/rust_toolchains)."""
+    word = argv_blob[: argv_blob.find(b"\0")].lower()
+    return b"rustc" in word or b"clippy-driver" in word

@@ -4,14 +4,18 @@ import pytest
 
 from sccache.config.memory import ConfigMemory
 from sccache.daemon.requests import Requests
+from sccache.model import Terminal
 from sccache.protocol.messages import CompileMessage
 
 PLAIN = {"PATH": "/bin", "HOME": "/h"}
 
 
-def _message(env: dict[str, str], extra: bytes = b"") -> CompileMessage:
+CARGO = {**PLAIN, "CARGO": "/bin/cargo"}
+
+
+def _message(env: dict[str, str], extra: bytes = b"", *, argv: bytes = b"gcc\0-c\0a.c\0", terminals: int = 0) -> CompileMessage:
     blob = b"".join(f"{name}={value}\0".encode() for name, value in env.items()) + extra
-    return CompileMessage(b"1", b"", b"", b"/w", b"gcc\0-c\0a.c\0", blob)
+    return CompileMessage(b"1", b"", b"", b"/w", argv, blob, terminals=terminals)
 
 
 def _requests() -> Requests:
@@ -46,3 +50,49 @@ def test_a_variable_twice():
     _, request = _requests().request(_message(PLAIN, b"PATH=/other\0no equals sign\0"))
     assert request.env["PATH"] == "/bin"
     assert request.argv == ("gcc", "-c", "a.c")
+
+
+@pytest.mark.parametrize("variable", ["OUT_DIR", "CARGO_PKG_VERSION", "MY_OWN", "LD_LIBRARY_PATH", "RUSTC_BOOTSTRAP", "SCCACHE_RECACHE"])
+@pytest.mark.parametrize(
+    ("argv", "env"),
+    [(b"rustc\0a.rs\0", PLAIN), (b"/x/Clippy-Driver\0a.rs\0", PLAIN), (b"wrapper\0/x/rustc\0a.rs\0", CARGO), (b"my-own\0a.rs\0", CARGO)],
+    ids=["rustc", "clippy", "wrapper", "cargo"],
+)
+def test_any_variable_matters_to_rust(argv, env, variable):
+    """A source or a macro may read any: another value is another request."""
+    requests = _requests()
+    assert requests.identify(_message(env, argv=argv))[1] != requests.identify(_message({**env, variable: "x"}, argv=argv))[1]
+
+
+def test_what_differs_between_two_builds():
+    """The job server's descriptors and the shell's own do not make another request; the compiler has them all the same."""
+    requests = _requests()
+    first = {
+        "CARGO_MAKEFLAGS": "-j --jobserver-fds=3,4 --jobserver-auth=3,4",
+        "MAKEFLAGS": "j",
+        "MFLAGS": "-j",
+        "SHLVL": "1",
+        "_": "/bin/env",
+    }
+    second = {"CARGO_MAKEFLAGS": "-j --jobserver-auth=fifo:/tmp/GMfifo7", "_": "/bin/cargo", "MAKEFLAGS": "jw"}
+    one, other = (_message({**env, **CARGO}, argv=b"rustc\0a.rs\0") for env in (first, second))
+    assert requests.identify(one)[1] == requests.identify(other)[1]
+    assert requests.request(one)[1].env["CARGO_MAKEFLAGS"].endswith("3,4")
+    assert requests.request(other)[1].env["CARGO_MAKEFLAGS"].endswith("GMfifo7")
+
+
+def test_the_first_of_two_that_differ_in_order():
+    """Not the same request: another one is the first."""
+    requests = _requests()
+    assert requests.identify(_message(CARGO, b"X=1\0X=2\0"))[1] != requests.identify(_message(CARGO, b"X=2\0X=1\0"))[1]
+
+
+def test_no_input():
+    """It matters to rustc, which may read a source there; make gives one C compile of many its own stdin, never the same."""
+    requests = _requests()
+    of_rust = [requests.identify(_message(PLAIN, argv=b"rustc\0-\0", terminals=kind))[1] for kind in (0, 8)]
+    of_c = [requests.identify(_message(PLAIN, terminals=kind))[1] for kind in (0, 8)]
+    assert of_rust[0] != of_rust[1]
+    assert of_c[0] == of_c[1]
+    _, request = requests.request(_message(PLAIN, terminals=80 << 4 | 8 | 4))
+    assert (request.terminal, request.columns) == (Terminal.NO_INPUT | Terminal.STDERR, 80)
