@@ -13,9 +13,10 @@ from sccache.hashing.time_macros import macros_in
 ASSEMBLER_INCLUDE, EMBED, INLINE_ASSEMBLER = 8, 16, 32
 
 ELF, GCC_PRECOMPILED, CLANG_PRECOMPILED = b"\x7fELF", b"gpch", b"CPCH"
-COMPILED = (ELF, GCC_PRECOMPILED)
+ARCHIVE, RUST_METADATA = b"!<arch>\n", b"rust\0\0\0"
+COMPILED = (ELF, GCC_PRECOMPILED, ARCHIVE, RUST_METADATA)
 """Beginnings of files that have no flags, whatever else is in them."""
-COMPILED_BYTES = 4
+COMPILED_BYTES = 8
 BINARY = (*COMPILED, CLANG_PRECOMPILED)
 """No compiler takes such a file for source, and scanning cc1's 31 MB took 1.6 s of a fresh machine's first compile."""
 _SPLICE = re.compile(rb"\\[ \t\v\f\r]*\n")
