@@ -178,15 +178,17 @@ static int status_of(int waited)
 }
 
 /* Keep what came through the channel; 0 when nothing can come any more. */
-static int drain(const struct channel *t, struct result *r, int chunks)
+static int drain(const struct channel *t, struct result *r, struct connection *c, int chunks)
 {
     char chunk[CHUNK];
     while (chunks--) {
         ssize_t got = read(t->ours, chunk, sizeof chunk);
-        if (got > 0 && write_all(r->err, chunk, (size_t)got))
-            r->err_size += got;
-        else if (got == 0 || (got < 0 && errno != EINTR))
+        if (got == 0 || (got < 0 && errno != EINTR))
             return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+        if (got > 0 && !write_all(r->err, chunk, (size_t)got))
+            c->lost = 1; /* no memory for it: the daemon must not keep a part */
+        else if (got > 0)
+            r->err_size += got;
     }
     return 1;
 }
@@ -247,7 +249,7 @@ static int wait_for(pid_t child, int flags, struct connection *c, const struct c
         if (wakers[1].revents && !only_keep_alives(c))
             c->lost = 1; /* what the child does is still wanted; see launcher.c */
         if (wakers[2].revents)
-            is_open = drain(t, r, CHUNKS_IN_PASSING);
+            is_open = drain(t, r, c, CHUNKS_IN_PASSING);
         if (flags & STREAM_STDERR)
             show(r);
     }
@@ -285,7 +287,7 @@ int run_child(struct connection *c, int flags, const char *path, char **argv, ch
     if (child > 0)
         r->status = wait_for(child, flags, c, &t, r);
     if (t.ours >= 0)
-        drain(&t, r, CHUNKS_AT_THE_END);
+        drain(&t, r, c, CHUNKS_AT_THE_END);
     if (flags & STREAM_STDERR)
         show(r);
     close_channel(&t);

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -339,3 +340,43 @@ def test_no_input(launcher, what):
     for fd in fds:
         os.close(fd)
     assert seen == [messages.NO_INPUT if INPUTS[what] else messages.STDIN_IS_TERMINAL if what == "terminal" else 0]
+
+
+def test_cargo_starts_dependents_in_the_middle(launcher):
+    """A library's compiler that does not end before the dependent's has begun: without the notice in time neither would go on."""
+    if not shutil.which("cargo"):
+        pytest.skip("cargo is not installed")
+    for crate, more in (("a", ""), ("b", 'a = { path = "../a" }')):
+        folder = launcher.tmp / crate
+        (folder / "src").mkdir(parents=True)
+        (folder / "src/lib.rs").touch()
+        (folder / "Cargo.toml").write_text(f'[package]\nname = "{crate}"\nversion = "1.0.0"\nedition = "2021"\n[dependencies]\n{more}\n')
+    begun = launcher.tmp / "begun"
+    waiting = launcher.script(
+        "waiting", f'"$@"; status=$?; for i in $(seq 2000); do [ -e {begun} ] && exit $status; sleep 0.02; done; exit 9'
+    )
+    crates = []
+
+    def script(peer):
+        argv = messages.split_list(peer.compile.argv_blob)
+        if b"--crate-name" not in argv or b"-" in argv:
+            peer.send(messages.encode_exec())
+            return
+        crate = argv[argv.index(b"--crate-name") + 1]
+        crates.append((crate, peer.compile.terminals))
+        if crate == b"b":
+            begun.touch()
+        peer.run(STREAMED, *((waiting, *argv) if crate == b"a" else argv))
+        peer.send(messages.encode_replay())
+
+    with launcher.daemon(script):
+        env = {
+            **launcher.env,
+            "RUSTC_WRAPPER": str(launcher.program),
+            "CARGO_TARGET_DIR": str(launcher.tmp / "target"),
+            "CARGO_BUILD_JOBS": "2",
+        }
+        command = ["cargo", "build", "--offline", "--quiet"]
+        done = subprocess.run(command, env=env, cwd=launcher.tmp / "b", capture_output=True, timeout=LIMIT_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert crates == [(b"a", messages.NO_INPUT), (b"b", messages.NO_INPUT)]

@@ -65,11 +65,15 @@ class Result:
 
     def drain(self, reads: int = _READS_IN_PASSING) -> bool:
         """Keep what came through the channel; False when nothing can come any more."""
-        if self.channel is None:
-            return False
-        moved, is_open = self.channel.drain(self._err, reads)
-        self._err_size += moved
-        return is_open
+        for _ in range(reads):
+            chunk = self.channel.read() if self.channel else b""
+            if not chunk:
+                return chunk is None
+            if write_all(self._err, chunk):
+                self._err_size += len(chunk)
+            else:
+                self.daemon_lost = True  # no memory for it: the daemon must not keep a part
+        return True
 
     @property
     def is_behind(self) -> bool:

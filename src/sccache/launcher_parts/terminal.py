@@ -30,21 +30,14 @@ class Channel:
         self.theirs = theirs
         os.set_blocking(ours, False)  # not theirs: a compiler does not expect that
 
-    def drain(self, file: int, chunks: int) -> tuple[int, bool]:
-        """Move what was written there into a file, so many reads of it; how many bytes, and whether more can come."""
-        moved = 0
-        for _ in range(chunks):
-            try:
-                chunk = os.read(self.ours, CHUNK)
-            except BlockingIOError:
-                return moved, True
-            except OSError:
-                return moved, False
-            if not chunk:
-                return moved, False
-            os.write(file, chunk)
-            moved += len(chunk)
-        return moved, True
+    def read(self) -> bytes | None:
+        """What was written there, a part of it; None where there is nothing yet, empty where nothing can come any more."""
+        try:
+            return os.read(self.ours, CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def close_theirs(self) -> None:
         """The child has its own copy."""
