@@ -16,7 +16,14 @@ import pytest
 
 from sccache.protocol import messages
 from sccache.protocol.address import from_env
-from sccache.protocol.messages import RUN_CAPTURE_STDERR, RUN_CAPTURE_STDOUT, RUN_IS_COMPILE, RUN_NO_STDIN, RUN_ON_TERMINAL
+from sccache.protocol.messages import (
+    RUN_CAPTURE_STDERR,
+    RUN_CAPTURE_STDOUT,
+    RUN_IS_COMPILE,
+    RUN_NO_STDIN,
+    RUN_ON_TERMINAL,
+    RUN_STREAM_STDERR,
+)
 from sccache.protocol.version import VERSION_TEXT
 
 BOTH = RUN_CAPTURE_STDOUT | RUN_CAPTURE_STDERR
@@ -264,7 +271,7 @@ def test_umask_and_directory_are_the_callers(launcher):
     assert stat.S_IMODE((launcher.tmp / "made").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("how", ["exec", "run"])
+@pytest.mark.parametrize("how", ["exec", "run", "streamed"])
 def test_the_jobserver_reaches_the_compiler(launcher, how):
     """Descriptors that make passed on stay open, and none of ours is added."""
     read, write = os.pipe()
@@ -275,7 +282,7 @@ def test_the_jobserver_reaches_the_compiler(launcher, how):
         if how == "exec":
             peer.send(messages.encode_exec(argv=[b"bash", b"-c", command.encode()]))
         else:
-            peer.run(COMPILE, "bash", "-c", command)
+            peer.run(COMPILE | (RUN_STREAM_STDERR if how == "streamed" else 0), "bash", "-c", command)
             peer.send(messages.encode_replay())
 
     plain = subprocess.run(

@@ -14,7 +14,7 @@ import sys
 import time
 
 from sccache.errors import SccacheError
-from sccache.launcher_parts.terminal import CHUNK, Channel, Stream, Terminal
+from sccache.launcher_parts.terminal import Channel, Stream, Terminal
 from sccache.protocol import messages
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ class Result:
             if not room.poll(0):
                 return
             try:
-                self._err_shown += os.write(2, _read_at(self._err, CHUNK, self._err_shown))
+                self._err_shown += os.write(2, _read_at(self._err, select.PIPE_BUF, self._err_shown))  # a pipe with room takes so much
             except BlockingIOError:
                 return
             except OSError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-CHUNK = 4096  # what a terminal holds at most; a pipe that has room takes so much at once
+_CHUNK = 4096  # what a terminal holds at most
 
 
 def columns() -> int:
@@ -33,7 +33,7 @@ class Channel:
     def read(self) -> bytes | None:
         """What was written there, a part of it; None where there is nothing yet, empty where nothing can come any more."""
         try:
-            return os.read(self.ours, CHUNK)
+            return os.read(self.ours, _CHUNK)
         except BlockingIOError:
             return None
         except OSError:

@@ -9,6 +9,7 @@ import pytest
 from sccache.daemon.connection import Connection
 from sccache.errors import ProtocolError
 from sccache.protocol import messages
+from sccache.protocol.framing import FrameBuffer
 from sccache.stages.hands import Command, LauncherGone
 
 BIG = bytes(range(256)) * 8192
@@ -68,6 +69,37 @@ def test_run_and_its_streams():
         theirs.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        (Command("/bin/cc", ("-E",)), messages.RUN_NO_STDIN),
+        (Command("/bin/cc", ("-c",), is_compile=True), messages.RUN_IS_COMPILE),
+        (Command("/bin/cc", ("-c",), is_compile=True, on_terminal=True), messages.RUN_IS_COMPILE | messages.RUN_ON_TERMINAL),
+        (Command("/bin/rustc", (), is_compile=True, streamed=True), messages.RUN_IS_COMPILE | messages.RUN_STREAM_STDERR),
+    ],
+)
+def test_how_a_command_runs(command, flags):
+    """Each wish is a flag; both streams are captured always."""
+
+    async def main() -> object:
+        connection, theirs = _pair()
+        running = asyncio.create_task(connection.run(command))
+        await asyncio.sleep(0)
+        buffer = FrameBuffer()
+        buffer.feed(theirs.recv(1 << 16))
+        theirs.sendall(messages.encode_ran(messages.Ran(0, 0, 0, b"", b"")))
+        await running
+        connection.close()
+        theirs.close()
+        body = buffer.take()
+        assert body is not None
+        return messages.parse_reply(body)
+
+    run = asyncio.run(main())
+    assert isinstance(run, messages.Run)
+    assert run.flags == flags | messages.RUN_CAPTURE_STDOUT | messages.RUN_CAPTURE_STDERR
 
 
 def test_more_descriptors_than_announced():
