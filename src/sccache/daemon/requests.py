@@ -46,7 +46,7 @@ class Requests:
     def identify(self, message: messages.CompileMessage) -> tuple[Config, Identity]:
         """The settings that apply to a message, and the key under which its request is remembered."""
         environment = self._environment(message.env_blob)
-        is_rust = environment.of_cargo or _names_rustc(message.argv_blob)
+        is_rust = environment.of_cargo or _names_rustc(message)
         identity = (
             message.argv_blob,
             message.cwd,
@@ -94,7 +94,7 @@ def _name(entry: bytes) -> bytes:
     return entry.partition(b"=")[0]
 
 
-def _names_rustc(argv_blob: bytes) -> bool:
-    """Whether the first word may name a Rust compiler; another name for one counts only under cargo (stages/rust_toolchains)."""
-    word = argv_blob[: argv_blob.find(b"\0")].lower()
+def _names_rustc(message: messages.CompileMessage) -> bool:
+    """Whether the first word may name a Rust compiler; the second counts only under cargo (compilers/rust_detect.is_rust)."""
+    word = (message.executable or message.argv_blob[: message.argv_blob.find(b"\0")]).lower()
     return b"rustc" in word or b"clippy-driver" in word

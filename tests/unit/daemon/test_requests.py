@@ -2,6 +2,7 @@
 
 import pytest
 
+from sccache.compilers.rust_detect import is_rust
 from sccache.config.memory import ConfigMemory
 from sccache.daemon.requests import Requests
 from sccache.model import Terminal
@@ -13,9 +14,11 @@ PLAIN = {"PATH": "/bin", "HOME": "/h"}
 CARGO = {**PLAIN, "CARGO": "/bin/cargo"}
 
 
-def _message(env: dict[str, str], extra: bytes = b"", *, argv: bytes = b"gcc\0-c\0a.c\0", terminals: int = 0) -> CompileMessage:
+def _message(
+    env: dict[str, str], extra: bytes = b"", *, argv: bytes = b"gcc\0-c\0a.c\0", executable: bytes = b"", terminals: int = 0
+) -> CompileMessage:
     blob = b"".join(f"{name}={value}\0".encode() for name, value in env.items()) + extra
-    return CompileMessage(b"1", b"", b"", b"/w", argv, blob, terminals=terminals)
+    return CompileMessage(b"1", b"", executable, b"/w", argv, blob, terminals=terminals)
 
 
 def _requests() -> Requests:
@@ -62,6 +65,21 @@ def test_any_variable_matters_to_rust(argv, env, variable):
     """A source or a macro may read any: another value is another request."""
     requests = _requests()
     assert requests.identify(_message(env, argv=argv))[1] != requests.identify(_message({**env, variable: "x"}, argv=argv))[1]
+
+
+@pytest.mark.parametrize("env", [PLAIN, CARGO], ids=["plain", "cargo"])
+@pytest.mark.parametrize(
+    "words", [("rustc",), ("RustC.exe", "-"), ("/x/clippy-driver", "/x/rustc"), ("wrap", "/x/rustc.real"), ("gcc", "-c")]
+)
+@pytest.mark.parametrize("executable", ["", "/y/rustc", "/y/gcc"])
+def test_whatever_is_taken_for_rust(words, env, executable):
+    """All that goes the way of Rust is told apart by all variables."""
+    argv = "".join(f"{word}\0" for word in words).encode()
+    requests = _requests()
+    one, other = (
+        requests.identify(_message(variables, argv=argv, executable=executable.encode()))[1] for variables in (env, {**env, "MY_OWN": "x"})
+    )
+    assert one != other or not is_rust(words, env, executable)
 
 
 def test_what_differs_between_two_builds():
