@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from sccache.compilers import toolchain
+
 RUSTC = "rustc"
 COMPILERS = frozenset({RUSTC, "clippy-driver"})
 TOOLCHAIN_FILES = ("rust-toolchain", "rust-toolchain.toml")
@@ -27,6 +29,7 @@ _FALLBACK_SETTINGS = "/etc/rustup/settings.toml"
 _UNTOLD = frozenset({"RUSTUP_TOOLCHAIN_SOURCE"})
 """Set by proxies for those that they run, and read by none of them to choose."""
 _ELF = b"\x7fELF"
+_DRIVER = "librustc_driver"
 _LIBRARIES = ("librustc", "libLLVM", "libstd-", "libtest-")
 """A distribution's sysroot is /usr: of its libraries only these are the compiler's."""
 
@@ -58,7 +61,7 @@ class Choice(Struct, frozen=True):
     """What rustup's choice of a toolchain rests on."""
 
     words: tuple[str, ...]
-    """Variables and directories; together with the files' content they stand for the choice."""
+    """Variables and overrides; together with the files' content they stand for the choice, in every checkout."""
     files: tuple[str, ...]
     """Files that are there."""
     absent: Mapping[str, Sequence[str]]
@@ -98,13 +101,15 @@ def read_path(stdout: bytes) -> str:
 
 
 def libraries(sysroot: str) -> list[str]:
-    """The compiler's shared libraries: nearly all of it is in them."""
+    """The compiler's shared libraries: nearly all of it is in them.  Empty where they are elsewhere (Debian)."""
     folder = os.path.join(sysroot, "lib")
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
-    return [os.path.join(folder, name) for name in sorted(names) if name.startswith(_LIBRARIES) and ".so" in name]
+    found = [os.path.join(folder, name) for name in _names(folder) if _is_library(name)]
+    return found if any(os.path.basename(path).startswith(_DRIVER) for path in found) else []
+
+
+def read_libraries(stdout: bytes) -> list[str]:
+    """The same out of an `ldd` run."""
+    return [path for path in toolchain.read_libraries(stdout) if _is_library(os.path.basename(path))]
 
 
 def linked_libraries(compiler: str) -> list[str]:
@@ -137,20 +142,20 @@ def may_be_rustup(path: str) -> bool:
     return os.path.basename(os.path.realpath(path)).startswith("rustup")
 
 
-def choice(cwd: str, env: Mapping[str, str], toolchain: str) -> Choice | None:
-    """What decides which toolchain rustup takes; `toolchain` as in `+toolchain`.  None where we cannot tell."""
+def choice(cwd: str, env: Mapping[str, str], shorthand: str) -> Choice | None:
+    """What decides which toolchain rustup takes; `shorthand` as in `+shorthand`.  None where we cannot tell."""
     if env.get("RUSTUP_FORCE_ARG0"):
         return None
     home = _rustup_home(cwd, env)
     settings = os.path.join(home, "settings.toml")
     fallback = os.path.join(cwd, env.get("RUSTUP_OVERRIDE_UNIX_FALLBACK_SETTINGS", _FALLBACK_SETTINGS))
-    words = ["+" + toolchain, home, *(f"{name}={value}" for name, value in rustup_variables(env))]
+    words = ["+" + shorthand, home, *(f"{name}={value}" for name, value in rustup_variables(env))]
     files: list[str] = []
     absent: dict[str, list[str]] = {}
     for path in (settings, fallback):
         if not _note(path, files, absent):
             return None
-    if not toolchain and not env.get("RUSTUP_TOOLCHAIN"):
+    if not shorthand and not env.get("RUSTUP_TOOLCHAIN"):
         overrides = _overrides(settings)
         if overrides is None:
             return None
@@ -158,8 +163,9 @@ def choice(cwd: str, env: Mapping[str, str], toolchain: str) -> Choice | None:
             before = len(files)
             if not all(_note(os.path.join(folder, name), files, absent) for name in TOOLCHAIN_FILES):
                 return None
+            if folder in overrides:
+                words.append(f"override: {overrides[folder]}")
             if folder in overrides or len(files) > before:
-                words.append(folder)
                 break
     return Choice(tuple(words), tuple(files), absent)
 
@@ -171,6 +177,10 @@ def rustup_variables(env: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _stem(word: str) -> str:
     return os.path.splitext(os.path.basename(word))[0]
+
+
+def _is_library(name: str) -> bool:
+    return name.startswith(_LIBRARIES) and ".so" in name
 
 
 def _names(folder: str) -> list[str]:
@@ -197,16 +207,16 @@ def _note(path: str, files: list[str], absent: dict[str, list[str]]) -> bool:
     return True
 
 
-def _overrides(settings: str) -> frozenset[str] | None:
-    """The directories that have an override; None where the file does not look as we know it."""
+def _overrides(settings: str) -> dict[str, object] | None:
+    """Directory → toolchain, of those that have an override; None where the file does not look as we know it."""
     try:
         with open(settings, "rb") as file:
             table = tomllib.load(file).get("overrides", {})
     except FileNotFoundError:
-        return frozenset()
+        return {}
     except (OSError, ValueError):
         return None
-    return frozenset(table) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else None
 
 
 def _parents(folder: str) -> list[str]:

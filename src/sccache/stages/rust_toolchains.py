@@ -35,8 +35,8 @@ MAX_REMEMBERED = 4096
 """Distinct commands by their first words, directory and environment: a directory for each crate of a few workspaces."""
 MAX_MACHINES = 8
 """Records under one key; they differ where toolchains of one name do."""
-PROBE_ENVIRONMENT = ("RUSTC_FORCE_RUSTC_VERSION", "RUSTC_LOG", "RUSTC_OVERRIDE_VERSION_STRING")
-"""Environment changes under which rustc says who it is."""
+PROBE_ENVIRONMENT = ("RUSTC_FORCE_RUSTC_VERSION", "RUSTC_LOG", "RUSTC_OVERRIDE_VERSION_STRING", "SYSROOT")
+"""Environment changes under which rustc says who it is, and clippy-driver where its own sysroot is."""
 
 
 class RustDriver(Struct, frozen=True):
@@ -44,6 +44,8 @@ class RustDriver(Struct, frozen=True):
 
     path: str
     """What to run: never rustup's proxy, but the wrapper where there is one."""
+    real: str
+    """The compiler itself without symbolic links, as processes show it; not the wrapper."""
     inner: str
     """Its first argument where that names rustc (workspace wrappers, clippy-driver), as the caller wrote it; else empty."""
     argv: tuple[str, ...]
@@ -68,7 +70,7 @@ class RustRecord(Struct, frozen=True):
 
     path: str
     real: str
-    """Where the path led."""
+    """Where the path led, by symbolic links."""
     sysroot: str
     host: str
     version: str
@@ -113,10 +115,11 @@ class RustToolchains:
         words = rust_detect.take_apart(request.argv, request.executable)
         if words.wrapper and _toolchain(words):
             return None  # meant for the proxy that the wrapper runs, or for the wrapper
-        key = _answer_key(words, request)
-        known = self._answers.get(key)
-        if known is not None and self._files.holds(known.watch):
-            return msgspec.structs.replace(known.driver, argv=_arguments(words, is_chosen=known.is_chosen))
+        anywhere, here = _everywhere_key(words), _answer_key(words, request)
+        for key in (anywhere, here):
+            known = self._answers.get(key)
+            if known is not None and self._files.holds(known.watch):
+                return msgspec.structs.replace(known.driver, argv=_arguments(words, is_chosen=known.is_chosen))
         compiler = await self._compiler(words, request, hands)
         if compiler is None:
             return None
@@ -125,13 +128,15 @@ class RustToolchains:
         if driver is not None and watch is not None:
             if len(self._answers) >= MAX_REMEMBERED:
                 self._answers.clear()
-            self._answers[key] = _Answer(watch, driver, compiler.is_chosen)
+            everywhere = anywhere if driver.path == words.compiler else ()
+            self._answers[everywhere or here] = _Answer(watch, driver, compiler.is_chosen)
         return driver
 
     async def _driver(self, words: Words, compiler: _Compiler, request: CompileRequest, hands: Hands) -> RustDriver | None:
         record = compiler.record
         driver = RustDriver(
             path=record.path,
+            real=record.real,
             inner=words.inner,
             argv=_arguments(words, is_chosen=compiler.is_chosen),
             identity=record.identity,
@@ -256,6 +261,9 @@ class RustToolchains:
         if version is None or not sysroot:
             return None
         libraries = rust_detect.libraries(sysroot)
+        if not libraries:
+            ran = await hands.run(Command("ldd", (compiler,), environment=PROBE_ENVIRONMENT))
+            libraries = rust_detect.read_libraries(bytes(ran.stdout))
         own = await asyncio.to_thread(self._digests, [compiler, *libraries])
         linked = await asyncio.to_thread(self._digests, rust_detect.linked_libraries(compiler))
         if own is None or linked is None:
@@ -322,10 +330,20 @@ def _answer_key(words: Words, request: CompileRequest) -> tuple[object, ...]:
     return (request.argv[0], request.executable, words.inner, _toolchain(words), request.cwd, chosen_by)
 
 
+def _everywhere_key(words: Words) -> tuple[object, ...]:
+    """Key of an answer for a compiler that is named by its path: neither directory nor environment takes part.
+
+    That is how cargo names it, and every crate has a directory of its own.
+    """
+    return (words.compiler, words.inner) if words.compiler.startswith("/") and not words.wrapper else ()
+
+
 def _record_key(tool: str, led: Sequence[tuple[str, bytes]], choice: Choice | None) -> str:
+    """A toolchain file says the same wherever it is: it must not name other toolchains by relative paths."""
     key = KeyBuilder("rust toolchains").add("tool", tool)
     for path, content in led:
-        key.add("path", path).add("content", content)
+        name = os.path.basename(path)
+        key.add("path", name if name in rust_detect.TOOLCHAIN_FILES else path).add("content", content)
     return key.add("choice", choice.words if choice else ()).key()
 
 
