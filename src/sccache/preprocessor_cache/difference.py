@@ -4,7 +4,7 @@ Owns: those sentences.  Must not know: whether anybody reads them.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
 from sccache.hashing.files import FileMemory
@@ -14,10 +14,10 @@ MOST = 5  # the first tell the story; a new compiler version changes a thousand 
 
 
 def describe(
-    manifest: Manifest, files: FileMemory, bound_to: bytes, differences: Callable[[Variant], Sequence[str]] = lambda _: ()
+    manifest: Manifest, files: FileMemory, bound_to: Collection[bytes], differences: Callable[[Variant], Sequence[str]] = lambda _: ()
 ) -> list[str]:
     """What is other than the newest variant says; that is the one that the user expects to apply."""
-    usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to)]
+    usable = [variant for variant in manifest.variants if variant.may_serve(bound_to)]
     if not usable:
         return ["all that is recorded holds for other base directories only"]
     found = [*differences(usable[0])][:MOST] or list(islice(_differences(usable[0], files), MOST))
@@ -30,6 +30,10 @@ def _differences(variant: Variant, files: FileMemory) -> Iterator[str]:
         if facts is None:
             yield f"{known.path} cannot be read any more"
         elif facts.digest != known.digest:
+            yield f"{known.path} has other content"
+    for known in variant.optional:
+        facts = files.facts(known.path)
+        if facts is not None and facts.digest != known.digest:
             yield f"{known.path} has other content"
     for directory, names in variant.absent.items():
         for name in names:

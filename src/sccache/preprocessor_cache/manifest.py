@@ -11,7 +11,7 @@
     <names>    ::= names, joined by NUL
     <lists>    ::= array of (array of uint32: names)     ; directories share them
     <variant>  ::= msgpack array: rows (uint32 each), directories (uint32 path, uint32 list each), result key, bound_to, created,
-                   array of (variable, word for its value), array of (uint32 path, digest of the names in it)
+                   array of (variable, word for its value), array of (uint32 path, digest of the names in it), optional rows (uint32 each)
     ; all integers little-endian
 
 The key of a manifest covers the command line, the source's content and the compiler; a variant then says what else was read, and
@@ -20,7 +20,8 @@ what was looked for and not found.  Newest first: the header set of the branch t
 Owns: the format, its bounds, and which variant applies.  Must not know: how a result is stored, what the key covers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -55,6 +56,12 @@ class Variant(Struct, frozen=True):
     """Variables that were read, and a word for their value, which the task makes and compares."""
     listings: tuple[tuple[str, bytes], ...] = ()
     """Directories that were listed, and the digest of the names in them (hashing/listing.py)."""
+    optional: tuple[Input, ...] = ()
+    """Files that were read, of which those that are there must have this content."""
+
+    def may_serve(self, bound_to: Collection[bytes]) -> bool:
+        """Whether the result names nothing but what is the same here."""
+        return not self.bound_to or self.bound_to in bound_to
 
 
 class Manifest(Struct, frozen=True):
@@ -88,29 +95,39 @@ def lookup(  # noqa: PLR0913 -- what may differ is told by name
     manifest: Manifest,
     files: FileMemory,
     *,
-    bound_to: bytes = b"",
+    bound_to: Collection[bytes] = (),
     stat_matches: bool = False,
     use_ctime: bool = True,
     differences: Callable[[Variant], Sequence[str]] = lambda _: (),
 ) -> Match | None:
     """The newest variant whose inputs have their contents and whose absent files are absent.
 
-    `bound_to`: this compile's base directory.  `stat_matches` (file_stat_matches): an input whose size and times are as
+    `bound_to`: what this compile's results may name.  `stat_matches` (file_stat_matches): an input whose size and times are as
     recorded is not read; `use_ctime` (use_ctime_for_stat): the ctime is one of those times.  `differences`: what no file tells; a
     variant of which it says anything does not apply.
     """
-    usable = [variant for variant in manifest.variants if variant.bound_to in (b"", bound_to) and not differences(variant)]
+    usable = [known for known in manifest.variants if known.may_serve(bound_to) and not differences(known)]
     current: dict[str, bytes | None] = {}
     for variant in usable:
         if any(known.path in current and current[known.path] != known.digest for known in variant.inputs):
             continue
         wanted = [(known.path, _wanted(known, files, use_ctime=use_ctime) if stat_matches else known.digest) for known in variant.inputs]
-        watch = files.watch(wanted, variant.absent)
+        watch = files.watch(wanted, variant.absent) if not variant.optional else _watch_with_optional(files, wanted, variant)
         if watch is not None:
             return Match(variant, watch)
         if not stat_matches and variant is not usable[-1]:
             _learn(current, variant.inputs, files)
     return None
+
+
+def _watch_with_optional(files: FileMemory, wanted: list[tuple[str, bytes]], variant: Variant) -> Watch | None:
+    absent = {place: list(names) for place, names in variant.absent.items()}
+    for known in variant.optional:
+        if os.path.lexists(known.path):
+            wanted.append((known.path, known.digest))
+        else:
+            absent.setdefault(os.path.dirname(known.path), []).append(os.path.basename(known.path))
+    return files.watch(wanted, absent)
 
 
 def _wanted(known: Input, files: FileMemory, *, use_ctime: bool) -> bytes:
@@ -133,5 +150,6 @@ def _same_case(one: Variant, other: Variant) -> bool:
         and one.absent == other.absent
         and one.environment == other.environment
         and one.listings == other.listings
+        and one.optional == other.optional
         and all(a.path == b.path and a.digest == b.digest for a, b in zip(one.inputs, other.inputs, strict=True))
     )

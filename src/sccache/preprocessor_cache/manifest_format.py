@@ -36,6 +36,7 @@ class _PackedVariant(Struct, array_like=True):
     created: int
     environment: list[tuple[str, str]] = []
     listings: list[tuple[int, bytes]] = []
+    optional: bytes = b""
 
 
 class _Payload(Struct, array_like=True):
@@ -116,7 +117,14 @@ class _Packer:
             directories += (self._path(directory), self._lists.setdefault(tuple(names), len(self._lists)))
         listings = [(self._path(path), names) for path, names in variant.listings]
         return _PackedVariant(
-            _u32s(rows), _u32s(directories), variant.result_key, variant.bound_to, variant.created, list(variant.environment), listings
+            _u32s(rows),
+            _u32s(directories),
+            variant.result_key,
+            variant.bound_to,
+            variant.created,
+            list(variant.environment),
+            listings,
+            _u32s([self._rows.setdefault(self._row(known), len(self._rows)) for known in variant.optional]),
         )
 
     def _row(self, known: Input) -> bytes:
@@ -164,7 +172,8 @@ def _variant(
     pairs = iter(_numbers(packed.directories))
     absent: Mapping[str | None, tuple[str, ...]] = {paths[directory]: lists[names] for directory, names in zip(pairs, pairs, strict=True)}
     listings = tuple((paths[number], names) for number, names in packed.listings)
-    if None in inputs or None in absent or any(path is None for path, _ in listings):
+    optional = [rows[number] for number in _numbers(packed.optional)]
+    if None in inputs or None in absent or None in optional or any(path is None for path, _ in listings):
         return None
     return Variant(  # no None is left
         tuple(inputs),  # type: ignore[arg-type]
@@ -174,6 +183,7 @@ def _variant(
         packed.created,
         tuple(packed.environment),
         listings,  # type: ignore[arg-type]
+        tuple(optional),  # type: ignore[arg-type]
     )
 
 

@@ -184,6 +184,10 @@ class Job(Struct, frozen=True):
         """Digest of the directories that results may name."""
         return bytes.fromhex(KeyBuilder("checkout").add("roots", self.roots.home).add("directory", self.request.cwd).key())
 
+    def checkouts(self) -> tuple[bytes, ...]:
+        """What results may be bound to that serve here."""
+        return (self.checkout(),)
+
     def bound_key(self, key: str) -> str:
         """The key under which a result is kept that names this very checkout."""
         return KeyBuilder("bound").add("key", key).add("checkout", self.checkout()).key()

@@ -96,13 +96,13 @@ def _variant_that_holds(job: Task, known: manifest.Manifest, files: FileMemory) 
     match = manifest.lookup(
         known,
         files,
-        bound_to=job.checkout(),
+        bound_to=job.checkouts(),
         stat_matches=job.preprocessor.file_stat_matches,
         use_ctime=job.preprocessor.use_ctime_for_stat,
         differences=job.differences,
     )
     if match is None and log.isEnabledFor(logging.DEBUG):
-        for sentence in difference.describe(known, files, job.checkout(), job.differences):
+        for sentence in difference.describe(known, files, job.checkouts(), job.differences):
             log.debug("[%s]: %s", job.label, sentence)
     return match if match is not None and job.still_applies(match.variant, files) else None
 

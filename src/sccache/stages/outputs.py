@@ -44,10 +44,11 @@ class Produced(Struct, frozen=True):
 
 def stamps(job: Job) -> dict[str, Stamp | None]:
     """What stands at the outputs' places before the compile."""
-    return {output.path: _stamp(job.path(output.path)) for output in job.parsed.outputs}
+    return {output.path: stamp_of_file(job.path(output.path)) for output in job.parsed.outputs}
 
 
-def _stamp(path: str) -> Stamp | None:
+def stamp_of_file(path: str) -> Stamp | None:
+    """What tells a file from another that stands in its place later; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -63,7 +64,7 @@ def read(job: Job, before: Mapping[str, Stamp | None], depends: tuple[str, ...])
     files: list[ProducedFile] = []
     for output in job.parsed.outputs:
         path = job.path(output.path)
-        after = _stamp(path)
+        after = stamp_of_file(path)
         if after is None or after == before[output.path]:
             if output.required:
                 return None

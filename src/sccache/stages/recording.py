@@ -27,6 +27,7 @@ class Observed(Struct, frozen=True):
     start_ns: int
     environment: Sequence[tuple[str, str]] = ()
     listings: Sequence[tuple[str, bytes]] = ()
+    optional: Sequence[manifest.Input] = ()
 
 
 def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | None:
@@ -51,17 +52,18 @@ def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | 
     return Observed(tuple(inputs), absent, start_ns)
 
 
-def update(job: Task, observed: Observed, key: str, *, bound: bool) -> Update:
-    """The change that adds a variant which leads to the result `key`."""
+def update(job: Task, observed: Observed, key: str, bound_to: bytes) -> Update:
+    """The change that adds a variant which leads to the result `key`; `bound_to`: digest of the directories that it names."""
     name = job.manifest_key()
     variant = manifest.Variant(
         inputs=observed.inputs,
         absent=observed.absent,
         result_key=key,
-        bound_to=job.checkout() if bound else b"",
+        bound_to=bound_to,
         created=observed.start_ns // 1_000_000_000,
         environment=tuple(observed.environment),
         listings=tuple(observed.listings),
+        optional=tuple(observed.optional),
     )
 
     def change(blob: bytes | None) -> bytes | None:

@@ -272,7 +272,7 @@ def _writes(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: Benc
     )
     writes: list[Put | Update] = [Put(key, Kind.ENTRY, blob)]
     if kept.observed is not None:
-        writes.append(recording.update(job, kept.observed, key, bound=kept.bound))
+        writes.append(recording.update(job, kept.observed, key, job.checkout() if kept.bound else b""))
     return writes
 
 
@@ -299,6 +299,6 @@ async def record_hit(job: Job, text: Preprocessed, observed: Observed, key: str,
         if error is not None:
             log.warning("a manifest was not stored: %s", error)
 
-    write = recording.update(job, observed, key, bound=key != plain)
+    write = recording.update(job, observed, key, job.checkout() if key != plain else b"")
     await bench.storage.keep([write], done)
     bench.storage.walked(job.trail_key, (write.key, key), None)

@@ -56,9 +56,18 @@ class RustRoots(Struct, frozen=True):
         """Several of them."""
         return tuple(self.word(value) for value in values) if self.names else tuple(values)
 
-    def occur_in(self, data: bytes) -> bool:
-        """Whether the bytes name one of the directories."""
-        return basedirs.find_roots(data, self.names)
+    def named_in(self, texts: Sequence[bytes]) -> tuple[str, ...]:
+        """The directories that one of these names; an inner one's name holds the outer one's, which is then not a name of its own."""
+        return tuple(root for root in self.names if any(_occurs(root, self.names, text) for text in texts))
+
+
+def _occurs(root: str, names: Sequence[str], text: bytes) -> bool:
+    wanted = os.fsencode(root)
+    inner = [os.fsencode(name) for name in names if name.startswith(root + "/")]
+    at = text.find(wanted)
+    while at >= 0 and any(text.startswith(name, at) for name in inner):
+        at = text.find(wanted, at + 1)
+    return at >= 0
 
 
 @lru_cache(maxsize=64)

@@ -48,8 +48,8 @@ class Task(Protocol):
     def trail_key(self) -> str:
         """Key of what compiles in this directory use one after the other."""
 
-    def checkout(self) -> bytes:
-        """Digest of the directories that results may name."""
+    def checkouts(self) -> tuple[bytes, ...]:
+        """Digests of the directories that results which may serve here can name."""
 
     def watched(self) -> tuple[tuple[str, bytes], ...]:
         """Files beside a variant's inputs that must be as they are for a remembered hit to stand."""

@@ -20,16 +20,16 @@ def test_every_kind_of_difference_is_named(tmp_path: Path) -> None:
         path.write_text("is")
     inputs = [Input(str(path), digest(text), 2) for path, text in ((same, b"is"), (other, b"was"), (gone, b"was"))]
     manifest = Manifest((Variant(tuple(inputs), {str(tmp_path): ("new.h", "absent.h")}, "key"),))
-    assert describe(manifest, _files(), b"") == [f"{other} has other content", f"{gone} cannot be read any more", f"{new} was not there"]
+    assert describe(manifest, _files(), ()) == [f"{other} has other content", f"{gone} cannot be read any more", f"{new} was not there"]
 
 
 def test_only_the_first_few(tmp_path: Path) -> None:
     """Another compiler's headers fill no log."""
     inputs = [Input(f"{tmp_path}/{number}.h", bytes(32), 1) for number in range(99)]
-    assert len(describe(Manifest((Variant(tuple(inputs), {}, "key"),)), _files(), b"")) == MOST
+    assert len(describe(Manifest((Variant(tuple(inputs), {}, "key"),)), _files(), ())) == MOST
 
 
 def test_there_is_always_something_to_say() -> None:
     """No difference is found any more, or nothing here holds for this base directory."""
     for bound_to in (b"", b"elsewhere"):
-        assert describe(Manifest((Variant((), {}, "key", bound_to),)), _files(), b"here")
+        assert describe(Manifest((Variant((), {}, "key", bound_to),)), _files(), (b"here",))

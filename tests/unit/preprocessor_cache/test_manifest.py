@@ -74,8 +74,8 @@ def test_a_bound_variant_is_for_one_base_directory(files: FileMemory, tmp_path: 
     source = tmp_path / "a.c"
     source.touch()
     manifest = Manifest((variant("bound", source, bound_to=b"/one"),))
-    assert found_key(manifest, files, bound_to=b"/one") == "bound"
-    assert found_key(manifest, files, bound_to=b"/two") is None
+    assert found_key(manifest, files, bound_to=(b"/one",)) == "bound"
+    assert found_key(manifest, files, bound_to=(b"/two",)) is None
     assert found_key(manifest, files) is None
 
 
