@@ -261,7 +261,7 @@ class RustToolchains:
         if version is None or not sysroot:
             return None
         libraries = rust_detect.libraries(sysroot)
-        if not libraries:
+        if not libraries and rust_detect.is_native(compiler):
             ran = await hands.run(Command("ldd", (compiler,), environment=PROBE_ENVIRONMENT))
             libraries = rust_detect.read_libraries(bytes(ran.stdout))
         own = await asyncio.to_thread(self._digests, [compiler, *libraries])
