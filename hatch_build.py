@@ -45,16 +45,21 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
         has_module = _try(native, lambda: native.compile_module(module), "the native module", missing)
         if has_module and not is_editable:  # scripts/build-native puts it into the source tree
             build_data["force_include"][str(module)] = f"sccache/{module.name}"
+        program, shim = work / "sccache-observe", work / "libsccache-observe.so"
+        has_observer = _try(native, lambda: native.compile_observer(program, shim), "the observer of Rust compiles", missing)
+        if has_observer and not is_editable:
+            for path in (program, shim):
+                build_data["force_include"][str(path)] = f"sccache/{path.name}"
 
         if not is_editable:
             facts = work / "_build.py"
             source = (root / "src/sccache/_build.py").read_text()
             facts.write_text(_facts(source, build_id, missing, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module))
             build_data["force_include"][str(facts)] = "sccache/_build.py"
-        build_data["pure_python"] = not (has_launcher or has_module)
+        build_data["pure_python"] = not (has_launcher or has_module or has_observer)
         if has_module:
             build_data["infer_tag"] = True
-        elif has_launcher:
+        elif has_launcher or has_observer:
             build_data["tag"] = f"py3-none-{_platform()}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002

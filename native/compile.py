@@ -65,6 +65,15 @@ def compile_module(output: Path) -> None:
     _try_each([[], mac] if sysconfig.get_platform().startswith("macosx") else [[]], common, output)
 
 
+def compile_observer(program: Path, shim: Path) -> None:
+    """Make the observer of compiles and the library that it preloads; Linux only."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise CannotCompile("it needs Linux on x86-64")
+    common = [*_COMMON, "-std=c11", "-D_GNU_SOURCE"]
+    _try_each([["-s"]], [*common, str(NATIVE / "observe.c"), "-o", str(program)], program)
+    _try_each([["-s"]], [*common, "-shared", "-fPIC", str(NATIVE / "observe_env.c"), "-o", str(shim), "-ldl"], shim)
+
+
 def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path) -> None:
     why = "there is no C compiler"
     for compiler in _compilers():

@@ -12,22 +12,24 @@ Owns: the order of the stages and what each outcome counts as.  Must not know: s
 
 import logging
 import time
-from collections.abc import Coroutine, Mapping
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import assert_never
 
 import msgspec
 from msgspec import Struct
 
 from sccache.compilers import c_family
-from sccache.errors import Trouble
 from sccache.model import CannotCache, CompileRequest, Diagnostics, NotCompilation, ParsedArguments
+from sccache.rust_pipeline import RustPipeline
 from sccache.stages import job as job_stage
 from sccache.stages import lookup, recipes, results
+from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
 from sccache.stages.flights import Flight, Flights
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay, StoreSoon
 from sccache.stages.hot import HotRequests
 from sccache.stages.job import Job
+from sccache.stages.rust_toolchains import is_rust
 from sccache.stages.toolchains import Driver, ForeignCompiler, Toolchains
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Pipeline:
         self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source(), store_soon)
         self._flights = Flights()
         self.hot = HotRequests(bench.files, bench.storage, bench.stats)
+        self._rust = RustPipeline(bench, scratch, store_soon, self.hot)
 
     async def compile(self, request: CompileRequest, hands: Hands) -> Answer:
         """Answer one request; what is to be kept is done after the answer."""
@@ -67,6 +70,8 @@ class Pipeline:
         if finish is not None:
             return finish
         self._stats.count("compile_requests")
+        if is_rust(request.argv, request.env, request.executable):
+            return await self._rust.compile(request, hands)
         driver = await self._toolchains.driver(request, hands)
         if driver is None:
             return Exec()
@@ -111,7 +116,7 @@ class Pipeline:
             if answer is not None:
                 return answer
             found = lookup.Miss("damaged entry")
-        self._count_trouble(found)
+        count_trouble(self._stats, found)
         with self._flights.begin(key) as flight:
             return await self._without_manifest(
                 _Turn(job, hands, flight, found.reason, found.told, found.trouble is not None or found.damaged)
@@ -143,19 +148,13 @@ class Pipeline:
             if answer is not None:
                 observed = await results.observe_hit(job, text, self._bench)
                 if observed is not None:
-                    self._keep_soon(results.record_hit(job, text, observed, found.key, self._bench), turn.flight)
+                    keep_soon(self._store_soon, results.record_hit(job, text, observed, found.key, self._bench), turn.flight)
                 return answer
             return await self._miss(msgspec.structs.replace(turn, reason="damaged entry"), text)
         if not turn.is_counted:
-            self._count_trouble(found)
+            count_trouble(self._stats, found)
         reason = found.reason if found.trouble or found.damaged else turn.reason
         return await self._miss(msgspec.structs.replace(turn, reason=reason, told={**turn.told, **found.told}), text)
-
-    def _count_trouble(self, miss: lookup.Miss) -> None:
-        if miss.trouble is Trouble.TIMED_OUT:
-            self._stats.count("cache_timeouts")
-        elif miss.trouble is not None or miss.damaged:
-            self._stats.count("cache_read_errors")
 
     async def _hit(self, job: Job, hit: lookup.Hit, *, direct: bool) -> Finish | None:
         start = time.monotonic_ns()
@@ -187,32 +186,15 @@ class Pipeline:
         kept = await results.collect(attempt, recipe, ran, self._bench)
         if isinstance(kept, str):
             log.debug("[%s]: the result is not kept: %s", job.parsed.output, kept)
-            self._stats.compiled(ran.duration_ns)
-            self._stats.count("non_cacheable_compilations")
-            self._stats.not_cached[kept] = self._stats.not_cached.get(kept, 0) + 1
+            not_kept(self._stats, kept, ran.duration_ns)
         else:
             if reason == "forced recache":
                 self._stats.count("forced_recaches")
             if reason == "damaged entry":
                 self._stats.count_language("cache_errors", language, advanced)
             self._stats.miss(language, advanced, ran.duration_ns, reason)
-            self._keep_soon(results.keep(kept, turn.told, self._bench), turn.flight)
+            keep_soon(self._store_soon, results.keep(kept, turn.told, self._bench), turn.flight)
         return Replay()
-
-    def _keep_soon(self, work: Coroutine[Any, Any, None], flight: Flight) -> None:
-        """Have something kept after the answer; who waits for it is told when it can be found."""
-
-        async def keep() -> None:
-            try:
-                await work
-                flight.land(kept=True)
-            finally:
-                flight.land(kept=False)
-
-        if self._store_soon(keep()):
-            flight.keep_later()
-        else:
-            work.close()
 
     async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:
         on_terminal = recipes.is_on_terminal(request)

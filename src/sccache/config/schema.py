@@ -89,6 +89,7 @@ class Config(Struct, frozen=True, kw_only=True):
     basedirs: tuple[str, ...] = ()
     """Absolute, tidied, each ending in a slash."""
     depend_mode: bool = False
+    rust_cache_linked: bool = True
     client_side_mode: bool = False
     zstd_level: int = 3
     multiarch: bool = False
@@ -131,6 +132,9 @@ def _top() -> tuple[Setting, ...]:
                 "On a miss, take the list of inputs from the compiler's own dependency file and run no preprocessor. "
                 "The cheapest misses; but two sources that differ only in comments no longer share an entry.",
                 field="depend_mode"),
+        Setting("rust_cache_linked", "SCCACHE_RUST_CACHE_LINKED", parse.BOOL, True,
+                "Cache what rustc links, too: programs, build scripts, tests, procedural macros, dynamic libraries.",
+                field="rust_cache_linked"),
         Setting("", "SCCACHE_CACHE_ZSTD_LEVEL", parse.ZSTD_LEVEL, 3,
                 "Compression of new entries, from 1 (fast) to 22 (small); values beyond are moved to the nearest.",
                 Scope.COMPILE, "zstd_level", lenient=True),

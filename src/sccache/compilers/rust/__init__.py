@@ -1,0 +1,1 @@
+from sccache.compilers.rust.command import RustArguments, RustQuery, parse

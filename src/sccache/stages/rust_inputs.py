@@ -1,0 +1,243 @@
+"""Judge what an observed rustc run read: what of it is an input, what is its own product, what must not be kept.
+
+Not an input: what the run made itself (and whatever is below a directory that it made and removed again); its outputs as they
+were before; the kernel's files that tell of the machine's processors and memory; and other names in the directories of `-L
+dependency=`: there rustc picks a crate by the hash that its dependents recorded, so only the files that it opened count.
+
+Owns: that judgement.  Must not know: keys, storage, how observing works.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from sccache.compilers.rust import depinfo
+from sccache.hashing.files import FileMemory
+from sccache.hashing.listing import NO_DIRECTORY, names_digest
+from sccache.model import FileFacts
+from sccache.preprocessor_cache.manifest import Input
+from sccache.stages.inputs import CLOCK_GRANULARITY_NS
+from sccache.stages.observation import Observation, Seen
+from sccache.stages.rust_environment import Reads
+from sccache.stages.rust_job import RustJob
+
+UNKNOWN = "inputs unknown"
+CHANGED = "input changed during compile"
+CLOCK = "procedural macro reads the clock"
+NETWORK = "procedural macro uses the network"
+WRITES = "procedural macro writes files"
+UNOBSERVED_MACRO = "procedural macro not observed"
+UNOBSERVED_LINK = "linker not observed"
+
+_MACHINE = re.compile(
+    r"/(?:proc/(?:self|thread-self|\d+)(?:/.*)?|proc/(?:meminfo|stat|filesystems|sys/(?:vm|kernel)/.*)|sys/fs/cgroup(?:/.*)?|sys/devices/system/(?:cpu|node)(?:/.*)?"
+    r"|sys/kernel/mm/transparent_hugepage(?:/.*)?|dev/(?:null|zero|tty|urandom|random|full|shm|pts/\d+|fd/\d+|std(?:in|out|err)))"
+)
+"""What allocators, thread pools and terminals ask: nothing of it is in a result."""
+_KERNEL = ("/proc/", "/sys/", "/dev/")
+LINKERS = re.compile(
+    r"(?:.*-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gcc-ar|ar|as|ld|ld\.(?:bfd|gold|lld|mold)|collect2|lto-wrapper|lto1|rust-lld|lld|mold|wild|dlltool|strip|objcopy"
+    r"|rust-objcopy|dwp|rust-dwp|llvm-dwp)(?:-[\d.]+)?"
+)
+"""Programs that rustc runs of itself; they read no other variables than those that we see them read."""
+
+
+class Found(Struct, frozen=True):
+    """What a run depended on."""
+
+    inputs: tuple[Input, ...]
+    optional: tuple[Input, ...]
+    """Crates that rustc found by itself: it opens all of a name and takes the one whose hash the dependents recorded, so one that is
+    not there now was another's, or the compile would fail."""
+    absent: Mapping[str, tuple[str, ...]]
+    listings: tuple[tuple[str, bytes], ...]
+    reads: Reads
+
+
+def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> Found | str:
+    """The inputs of an observed run, or why its result must not be kept."""
+    objection = _objection(job, seen)
+    if objection:
+        return objection
+    places = _Places(job, seen)
+    opened: dict[str, Seen | None] = {item.path: item for item in seen.looked if places.is_input(item) and not places.is_crate(item.path)}
+    opened |= {item.path: item for item in seen.reads if places.is_input(item)}
+    opened |= {path: None for path in (*seen.executed, *seen.images) if path not in opened and not places.is_own(path)}
+    inputs = _inputs(opened, files, places, start_ns)
+    if isinstance(inputs, str):
+        return inputs
+    absent = _absences(seen, places)
+    listings = [(path, names_digest(path)) for path in seen.listed if places.is_listing(path)]
+    if absent is None or any(names == NO_DIRECTORY for _, names in listings):
+        return CHANGED
+    declared = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
+    variables = tuple(name for name, _ in declared.env) if declared else ()
+    others = [path for path in seen.executed if not LINKERS.fullmatch(os.path.basename(path)) and path != job.driver.path]
+    everything = bool(seen.whole_environment) or bool(others) or bool(_unfinished(job, seen))
+    reads = Reads(seen.tool_variables, seen.macro_variables, variables, everything=everything)
+    externs = {os.path.normpath(job.path(path)) for _, path in job.parsed.externs if path}
+    optional = tuple(known for known in inputs if places.is_crate(known.path) and known.path not in externs)
+    strict = tuple(known for known in inputs if known not in optional)
+    return Found(strict, optional, absent, tuple(listings), reads) if _are_text((*reads.tool, *reads.macros, *variables)) else UNKNOWN
+
+
+def _objection(job: RustJob, seen: Observation) -> str:
+    if not seen.complete or seen.unknown:
+        return UNKNOWN
+    if seen.network:
+        return NETWORK
+    if seen.clocks:
+        return CLOCK
+    strange = [path for path in (*seen.others, *(item.path for item in (*seen.reads, *seen.looked))) if path.startswith(_KERNEL)]
+    if any(not _MACHINE.fullmatch(path) for path in strange):
+        return UNKNOWN
+    if any(not _is_expected(job, path) for path in seen.written):
+        return WRITES
+    return ""
+
+
+def _is_expected(job: RustJob, path: str) -> bool:
+    """Whether something that was written is an output, gone again, or of no interest."""
+    if path.startswith(_KERNEL) or path in job.output_paths() or not os.path.isfile(path):
+        return True
+    return _is_ours(job, path)
+
+
+def _is_ours(job: RustJob, path: str) -> bool:
+    """Whether a file is named as rustc names what this crate is made into, and stands where that goes."""
+    crate = job.parsed.crate_name + job.parsed.extra_filename
+    name = os.path.basename(path).removeprefix("lib")
+    return name.startswith(crate) and os.path.dirname(path) == os.path.normpath(job.path(job.parsed.out_dir))
+
+
+def _unfinished(job: RustJob, seen: Observation) -> list[str]:
+    """Compilers whose end was not seen: what they loaded, and whether that reads everything, is not known."""
+    return [path for path in seen.unfinished if path == job.driver.path]
+
+
+class _Places:
+    """Where a run made or looked for its own."""
+
+    def __init__(self, job: RustJob, seen: Observation) -> None:
+        self._job = job
+        self._first_written = seen.first_written
+        self._outputs = set(job.output_paths())
+        self._gone = {path for path in seen.written if not os.path.exists(path)}
+        crates = [job.parsed.out_dir, *job.parsed.crate_dirs]
+        self._crates = {os.path.normpath(job.path(name)) for name in crates if name}
+        self._sysroot = job.driver.sysroot + "/" if job.driver.sysroot else "\0"
+
+    def is_own(self, path: str) -> bool:
+        """Whether the run made this, or what it is in."""
+        if path in self._first_written or path in self._outputs or _is_ours(self._job, path):
+            return True
+        directory = os.path.dirname(path)
+        while len(directory) > 1:
+            if directory in self._gone:
+                return True
+            directory = os.path.dirname(directory)
+        return False
+
+    def is_input(self, item: Seen) -> bool:
+        """Whether a file that was opened or looked at counts."""
+        if item.path.startswith(_KERNEL) or item.path in self._outputs or _is_ours(self._job, item.path):
+            return False
+        written = self._first_written.get(item.path)
+        if written is not None:
+            return item.index < written
+        return not self.is_own(item.path)
+
+    def is_crate(self, path: str) -> bool:
+        """Whether this is in a directory where rustc finds crates by their hashes."""
+        return os.path.dirname(os.path.normpath(path)) in self._crates
+
+    def is_listing(self, path: str) -> bool:
+        """Whether the names in a directory matter."""
+        if path.startswith(_KERNEL) or self.is_own(path):
+            return False
+        return os.path.normpath(path) not in self._crates and not (os.path.normpath(path) + "/").startswith(self._sysroot)
+
+
+def _inputs(opened: Mapping[str, Seen | None], files: FileMemory, places: _Places, start_ns: int) -> tuple[Input, ...] | str:
+    """Facts of what was opened.  A file that was written after the start may have been written again just after it was read."""
+    found: list[Input] = []
+    for (path, item), facts in zip(opened.items(), files.facts_many(list(opened)), strict=True):
+        if facts is None or (item is not None and not _is_same(item, facts)):
+            return CHANGED
+        if facts.mtime_ns >= start_ns and not places.is_crate(path):
+            return CHANGED
+        found.append(Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
+    return tuple(found)
+
+
+def _is_same(item: Seen, facts: FileFacts) -> bool:
+    return item.stamp[2:] == (facts.size, facts.mtime_ns, facts.ctime_ns)
+
+
+def _absences(seen: Observation, places: _Places) -> dict[str, tuple[str, ...]] | None:
+    """Directory → names that were looked for in vain; None where one is there now."""
+    absent: dict[str, set[str]] = {}
+    for path in seen.absent:
+        if path.startswith(_KERNEL) or places.is_own(path) or places.is_crate(path):
+            continue
+        if os.path.lexists(path) and not os.path.isdir(path):
+            return None
+        absent.setdefault(os.path.dirname(path) or "/", set()).add(os.path.basename(path))
+    return {place: tuple(sorted(names - {""})) for place, names in absent.items()}
+
+
+def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
+    """The inputs of a run that was not observed, by rustc's own list: only where no macro and no linker can have read more."""
+    if job.parsed.links or job.parsed.native_libs:
+        return UNOBSERVED_LINK
+    listed = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
+    if listed is None:
+        return UNKNOWN
+    if any(_holds_libraries(job.path(name)) for name in job.parsed.crate_dirs):
+        return UNOBSERVED_MACRO
+    crates = [path for _, path in job.parsed.externs if path]
+    if any(path.endswith((".so", ".dylib", ".dll")) for path in crates):
+        return UNOBSERVED_MACRO
+    paths = dict.fromkeys(job.path(name) for name in (*listed.inputs, *crates, *job.parsed.named_files, *job.parsed.argument_files))
+    found = []
+    for path, facts in zip(paths, files.facts_many(list(paths)), strict=True):
+        if facts is None:
+            return UNKNOWN
+        if max(facts.mtime_ns, facts.ctime_ns) + CLOCK_GRANULARITY_NS >= start_ns and path not in map(job.path, crates):
+            return CHANGED
+        found.append(Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
+    names = tuple(name for name, _ in listed.env)
+    return Found(tuple(found), (), {}, (), Reads((*KNOWN_VARIABLES, *names), (), names)) if _are_text(names) else UNKNOWN
+
+
+KNOWN_VARIABLES = ("RUSTC_BOOTSTRAP", "RUST_TARGET_PATH", "SOURCE_DATE_EPOCH", "RUSTC_FORCE_RUSTC_VERSION")
+"""What rustc reads of itself and does not list."""
+
+
+def _holds_libraries(directory: str) -> bool:
+    try:
+        return any(name.endswith((".so", ".dylib", ".dll")) for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
+def _are_text(names: Iterable[str]) -> bool:
+    """Whether names can be kept: a byte that is no text would not come back."""
+    try:
+        return "\0".join(names).encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def sources(paths: Sequence[Input], roots: Sequence[str]) -> Iterable[bytes]:
+    """The contents of the Rust files among the inputs that are below a root."""
+    prefixes = tuple(root + "/" for root in roots)
+    for known in paths:
+        if known.path.endswith(".rs") and known.path.startswith(prefixes):
+            try:
+                with open(known.path, "rb") as file:
+                    yield file.read()
+            except OSError:
+                return
