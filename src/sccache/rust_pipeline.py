@@ -189,7 +189,9 @@ class RustPipeline:
     async def _run_uncached(self, request: CompileRequest, hands: Hands, *, counted: bool) -> Answer:
         on_terminal = is_on_terminal(request)
         ran = await hands.run(
-            Command(request.executable or request.argv[0], request.argv[1:], is_compile=True, on_terminal=on_terminal, streamed=not on_terminal)
+            Command(
+                request.executable or request.argv[0], request.argv[1:], is_compile=True, on_terminal=on_terminal, streamed=not on_terminal
+            )
         )
         if rust_results.is_unstarted(ran):
             return Exec(request.executable)

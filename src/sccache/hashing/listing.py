@@ -8,6 +8,8 @@ import os
 from sccache.hashing.digest import digest
 
 NO_DIRECTORY = b""
+PRESENT = b"directory"
+"""Instead of a digest: what counts is that there is a directory."""
 
 
 def names_digest(path: str) -> bytes:
@@ -18,3 +20,8 @@ def names_digest(path: str) -> bytes:
     except OSError:
         return NO_DIRECTORY
     return digest("\0".join(names).encode("utf-8", "surrogateescape"))
+
+
+def still_holds(path: str, recorded: bytes) -> bool:
+    """Whether the directory is as recorded, by `names_digest` or PRESENT."""
+    return os.path.isdir(path) if recorded == PRESENT else names_digest(path) == recorded

@@ -7,8 +7,8 @@
     The name "*" stands for the whole environment: something may have read all of it.
 
 A value is not kept, only its digest: it may be a secret.
-A value that names a root is compared with the root marked only where nothing but files was found by it: `include!(concat!(env!("OUT_DIR"), …))`
-reads a file, which is an input of its own.  Anything else might compute with the name.
+A value that names a root is compared with the root marked only where nothing but files was found by it: what
+`include!(concat!(env!("OUT_DIR"), …))` reads is an input of its own.  Anything else might compute with the name.
 
 Owns: which variables count, their words.  Must not know: how reading was observed.
 """
@@ -37,7 +37,7 @@ class Reads(Struct, frozen=True):
     """The names of variables that were read, by whom."""
 
     tool: tuple[str, ...]
-    """rustc itself (env! and option_env! of the source among them), the linker and its kin."""
+    """rustc itself (env! and option_env! of the source among them), the linker and its kin; PATH only where a program was looked for."""
     macros: tuple[str, ...]
     """Procedural macros."""
     declared: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Reads(Struct, frozen=True):
 
 def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterable[bytes]) -> tuple[tuple[str, str], ...]:
     """What a variant records.  `sources`: the contents of the crate's files, looked at only if need be."""
-    names = {name for name in reads.tool if name not in HARMLESS_VARIABLES} | set(reads.declared) | set(reads.macros)
+    names = {name for name in reads.tool if name not in HARMLESS_VARIABLES or name == "PATH"} | set(reads.declared) | set(reads.macros)
     texts: list[bytes] | None = None
     found: list[tuple[str, str]] = []
     for name in sorted(names - {EVERYTHING}):

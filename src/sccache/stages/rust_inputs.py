@@ -7,6 +7,7 @@ dependency=`: there rustc picks a crate by the hash that its dependents recorded
 Owns: that judgement.  Must not know: keys, storage, how observing works.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +16,15 @@ from msgspec import Struct
 
 from sccache.compilers.rust import depinfo
 from sccache.hashing.files import FileMemory
-from sccache.hashing.listing import NO_DIRECTORY, names_digest
+from sccache.hashing.listing import NO_DIRECTORY, PRESENT, names_digest
 from sccache.model import FileFacts
 from sccache.preprocessor_cache.manifest import Input
 from sccache.stages.inputs import CLOCK_GRANULARITY_NS
 from sccache.stages.observation import Observation, Seen
 from sccache.stages.rust_environment import Reads
 from sccache.stages.rust_job import RustJob
+
+log = logging.getLogger(__name__)
 
 UNKNOWN = "inputs unknown"
 CHANGED = "input changed during compile"
@@ -36,12 +39,16 @@ _MACHINE = re.compile(
     r"|sys/kernel/mm/transparent_hugepage(?:/.*)?|dev/(?:null|zero|tty|urandom|random|full|shm|pts/\d+|fd/\d+|std(?:in|out|err)))"
 )
 """What allocators, thread pools and terminals ask: nothing of it is in a result."""
+_CRATE = re.compile(r"lib.+\.(?:rlib|rmeta|so|dylib|a)|.+\.dll")
 _KERNEL = ("/proc/", "/sys/", "/dev/")
 LINKERS = re.compile(
     r"(?:.*-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gcc-ar|ar|as|ld|ld\.(?:bfd|gold|lld|mold)|collect2|lto-wrapper|lto1|rust-lld|lld|mold|wild|dlltool|strip|objcopy"
     r"|rust-objcopy|dwp|rust-dwp|llvm-dwp)(?:-[\d.]+)?"
 )
 """Programs that rustc runs of itself; they read no other variables than those that we see them read."""
+
+
+_TEMPORARY = frozenset({"/tmp", "/var/tmp", "/usr/tmp"})  # noqa: S108 -- where programs look for a place to write to
 
 
 class Found(Struct, frozen=True):
@@ -70,13 +77,16 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
         return inputs
     absent = _absences(seen, places)
     listings = [(path, names_digest(path)) for path in seen.listed if places.is_listing(path)]
+    listings += [(path, PRESENT) for path in _lonely(seen, inputs, places)]
     if absent is None or any(names == NO_DIRECTORY for _, names in listings):
         return CHANGED
     declared = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
     variables = tuple(name for name, _ in declared.env) if declared else ()
-    others = [path for path in seen.executed if not LINKERS.fullmatch(os.path.basename(path)) and path != job.driver.path]
+    programs = [path for path in seen.executed if path != job.driver.path]
+    others = [path for path in programs if not LINKERS.fullmatch(os.path.basename(path))]
     everything = bool(seen.whole_environment) or bool(others) or bool(_unfinished(job, seen))
-    reads = Reads(seen.tool_variables, seen.macro_variables, variables, everything=everything)
+    tool = tuple(name for name in seen.tool_variables if name != "PATH" or programs)
+    reads = Reads(tool, seen.macro_variables, variables, everything=everything)
     externs = {os.path.normpath(job.path(path)) for _, path in job.parsed.externs if path}
     optional = tuple(known for known in inputs if places.is_crate(known.path) and known.path not in externs)
     strict = tuple(known for known in inputs if known not in optional)
@@ -90,8 +100,8 @@ def _objection(job: RustJob, seen: Observation) -> str:
         return NETWORK
     if seen.clocks:
         return CLOCK
-    strange = [path for path in (*seen.others, *(item.path for item in (*seen.reads, *seen.looked))) if path.startswith(_KERNEL)]
-    if any(not _MACHINE.fullmatch(path) for path in strange):
+    kernel = [item.path for item in (*seen.reads, *seen.looked) if item.path.startswith(_KERNEL)]
+    if any(not _MACHINE.fullmatch(path) and not _is_job_server(job, path) for path in (*kernel, *seen.others)):
         return UNKNOWN
     if any(not _is_expected(job, path) for path in seen.written):
         return WRITES
@@ -99,17 +109,13 @@ def _objection(job: RustJob, seen: Observation) -> str:
 
 
 def _is_expected(job: RustJob, path: str) -> bool:
-    """Whether something that was written is an output, gone again, or of no interest."""
-    if path.startswith(_KERNEL) or path in job.output_paths() or not os.path.isfile(path):
-        return True
-    return _is_ours(job, path)
+    """Whether something that was written is an output, gone again, or no file."""
+    return path.startswith(_KERNEL) or path in job.output_paths() or not os.path.isfile(path)
 
 
-def _is_ours(job: RustJob, path: str) -> bool:
-    """Whether a file is named as rustc names what this crate is made into, and stands where that goes."""
-    crate = job.parsed.crate_name + job.parsed.extra_filename
-    name = os.path.basename(path).removeprefix("lib")
-    return name.startswith(crate) and os.path.dirname(path) == os.path.normpath(job.path(job.parsed.out_dir))
+def _is_job_server(job: RustJob, path: str) -> bool:
+    """Whether this is the pipe by which make shares its jobs: `--jobserver-auth=fifo:PATH`."""
+    return any(path in job.request.env.get(name, "") for name in ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"))
 
 
 def _unfinished(job: RustJob, seen: Observation) -> list[str]:
@@ -127,11 +133,12 @@ class _Places:
         self._gone = {path for path in seen.written if not os.path.exists(path)}
         crates = [job.parsed.out_dir, *job.parsed.crate_dirs]
         self._crates = {os.path.normpath(job.path(name)) for name in crates if name}
+        self._passing = {os.path.normpath(job.request.env.get(name, "/tmp")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
         self._sysroot = job.driver.sysroot + "/" if job.driver.sysroot else "\0"
 
     def is_own(self, path: str) -> bool:
         """Whether the run made this, or what it is in."""
-        if path in self._first_written or path in self._outputs or _is_ours(self._job, path):
+        if path in self._first_written or path in self._outputs:
             return True
         directory = os.path.dirname(path)
         while len(directory) > 1:
@@ -142,7 +149,7 @@ class _Places:
 
     def is_input(self, item: Seen) -> bool:
         """Whether a file that was opened or looked at counts."""
-        if item.path.startswith(_KERNEL) or item.path in self._outputs or _is_ours(self._job, item.path):
+        if item.path.startswith(_KERNEL) or item.path in self._outputs:
             return False
         written = self._first_written.get(item.path)
         if written is not None:
@@ -150,8 +157,14 @@ class _Places:
         return not self.is_own(item.path)
 
     def is_crate(self, path: str) -> bool:
-        """Whether this is in a directory where rustc finds crates by their hashes."""
-        return os.path.dirname(os.path.normpath(path)) in self._crates
+        """Whether this is named like a crate, and in a directory where rustc finds crates by their hashes."""
+        name = os.path.normpath(path)
+        return _CRATE.fullmatch(os.path.basename(name)) is not None and os.path.dirname(name) in self._crates
+
+    def is_lonely(self, path: str) -> bool:
+        """Whether it matters that there is a directory, although nothing in it was read."""
+        name = os.path.normpath(path)
+        return self.is_listing(path) and name not in self._passing and name != self._job.request.cwd
 
     def is_listing(self, path: str) -> bool:
         """Whether the names in a directory matter."""
@@ -160,13 +173,26 @@ class _Places:
         return os.path.normpath(path) not in self._crates and not (os.path.normpath(path) + "/").startswith(self._sysroot)
 
 
+def _lonely(seen: Observation, inputs: Iterable[Input], places: _Places) -> list[str]:
+    """Directories that were looked at and hold no input: that one holds some, the input's own row tells."""
+    told: set[str] = set()
+    for known in inputs:
+        directory = os.path.dirname(known.path)
+        while directory not in told:
+            told.add(directory)
+            directory = os.path.dirname(directory)
+    return [
+        path for path in seen.directories if not {path, os.path.normpath(path), os.path.realpath(path)} & told and places.is_lonely(path)
+    ]
+
+
 def _inputs(opened: Mapping[str, Seen | None], files: FileMemory, places: _Places, start_ns: int) -> tuple[Input, ...] | str:
     """Facts of what was opened.  A file that was written after the start may have been written again just after it was read."""
     found: list[Input] = []
     for (path, item), facts in zip(opened.items(), files.facts_many(list(opened)), strict=True):
-        if facts is None or (item is not None and not _is_same(item, facts)):
-            return CHANGED
-        if facts.mtime_ns >= start_ns and not places.is_crate(path):
+        is_new = facts is not None and facts.mtime_ns >= start_ns and not places.is_crate(path)
+        if facts is None or is_new or (item is not None and not _is_same(item, facts)):
+            log.debug("%s changed during the compile", path)
             return CHANGED
         found.append(Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
     return tuple(found)
@@ -183,6 +209,7 @@ def _absences(seen: Observation, places: _Places) -> dict[str, tuple[str, ...]] 
         if path.startswith(_KERNEL) or places.is_own(path) or places.is_crate(path):
             continue
         if os.path.lexists(path) and not os.path.isdir(path):
+            log.debug("%s appeared during the compile", path)
             return None
         absent.setdefault(os.path.dirname(path) or "/", set()).add(os.path.basename(path))
     return {place: tuple(sorted(names - {""})) for place, names in absent.items()}

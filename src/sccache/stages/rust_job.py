@@ -20,7 +20,7 @@ from sccache.hashing.cpu import processor
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.hashing.keys import KeyBuilder
-from sccache.hashing.listing import names_digest
+from sccache.hashing.listing import still_holds
 from sccache.model import CompileRequest, Diagnostics, Terminal
 from sccache.preprocessor_cache.manifest import Variant
 from sccache.stages.places import Places
@@ -31,6 +31,8 @@ from sccache.util.output_files import write_file
 
 DEPINFO_ROLE = "d"
 """Kept with its roots marked, unlike other outputs."""
+_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+"""What the dynamic loader reads before any program runs: ld.so(8), dyld(1)."""
 
 
 class RustJob(Struct, frozen=True):
@@ -98,6 +100,7 @@ class RustJob(Struct, frozen=True):
         key.add("directory", self.roots.word(self.request.cwd))
         key.add("outputs", [f"{output.role} {self.roots.word(self.path(output.path))}" for output in self.parsed.outputs])
         key.add("extra files", self.extra)
+        key.add("loader", self.roots.words(environment.pick(self.request.env, _LOADER)))
         if self.parsed.native_cpu:
             key.add("processor", processor())
         return key.key()
@@ -133,9 +136,9 @@ class RustJob(Struct, frozen=True):
         """Which variables have another value than recorded."""
         return differences(variant.environment, self.request.env, self.roots)
 
-    def still_applies(self, variant: Variant, files: FileMemory) -> bool:
+    def still_applies(self, variant: Variant, files: FileMemory) -> bool:  # noqa: ARG002 -- other tasks need the files
         """Whether the directories that were listed have the same names in them."""
-        return all(names_digest(path) == names for path, names in variant.listings)
+        return all(still_holds(path, names) for path, names in variant.listings)
 
     def is_watchable(self, variant: Variant) -> bool:
         """Whether files and the request's bytes are all that counts; a directory's names cannot be watched."""
