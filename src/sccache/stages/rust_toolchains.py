@@ -7,6 +7,9 @@
 A record is kept in memory and in the storage, under path and content of the program and all that rustup's choice rests on: other
 daemons and machines with the same files start nothing.  It holds only while every file in it has the recorded content.
 
+    <blob>   ::= as in records.py
+    <record> ::= msgpack: array of RustRecord, the last one first
+
 Owns: identification of Rust compilers, and the choice that rustup would make.
 Must not know: sources, results, statistics.
 """
@@ -265,7 +268,7 @@ class RustToolchains:
             ran = await hands.run(Command("ldd", (compiler,), environment=PROBE_ENVIRONMENT))
             libraries = rust_detect.read_libraries(bytes(ran.stdout))
         own = await asyncio.to_thread(self._digests, [compiler, *libraries])
-        linked = await asyncio.to_thread(self._digests, rust_detect.linked_libraries(compiler))
+        linked = await asyncio.to_thread(self._digests, rust_detect.linked_crates(compiler))
         if own is None or linked is None:
             return None
         identity = KeyBuilder("rust compiler").add("says", version.text)
