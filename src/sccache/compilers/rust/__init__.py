@@ -1,1 +1,5 @@
-from sccache.compilers.rust.command import RustArguments, RustQuery, parse
+"""Understand a rustc command line, its dependency file and its notices."""
+
+from sccache.compilers.rust.command import ParseResult, RustArguments, RustQuery, parse
+
+__all__ = ["ParseResult", "RustArguments", "RustQuery", "parse"]
