@@ -69,10 +69,14 @@ class Choice(Struct, frozen=True):
 
 
 def is_rust(argv: Sequence[str], env: Mapping[str, str], executable: str = "") -> bool:
-    """Whether the command runs a Rust compiler, by its words (reference 4.1)."""
+    """Whether the command runs a Rust compiler, by its words (reference 4.1).
+
+    When cargo asks a wrapper for the compiler's version it does not set CARGO; the wrapper's own variable says the same.
+    """
     if not argv:
         return False
-    return _stem(executable or argv[0]) in COMPILERS or ("CARGO" in env and len(argv) > 1 and _stem(argv[1]) in COMPILERS)
+    is_wrapped = len(argv) > 1 and _stem(argv[1]) in COMPILERS and ("CARGO" in env or "RUSTC_WORKSPACE_WRAPPER" in env)
+    return is_wrapped or _stem(executable or argv[0]) in COMPILERS
 
 
 def take_apart(argv: Sequence[str], executable: str = "") -> Words:

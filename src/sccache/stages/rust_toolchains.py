@@ -158,11 +158,11 @@ class RustToolchains:
         facts = self._files.facts(located.path) if located is not None else None
         if located is None or facts is None:
             return None
-        transparent = rust_detect.is_native(located.path)
+        is_native = rust_detect.is_native(located.path)
         identity = KeyBuilder("rust compiler behind a wrapper").add("compiler", driver.identity)
         identity.add("name", os.path.basename(located.path)).add_digest("wrapper", facts.digest)
         name = _name(located, words.wrapper, request)
-        if not transparent:
+        if not is_native:
             told = await hands.run(Command(located.path, (words.inner, "-vV"), environment=PROBE_ENVIRONMENT, name=name))
             if told.status != 0 or rust_detect.read_version(bytes(told.stdout)) is None:
                 return None
@@ -174,7 +174,8 @@ class RustToolchains:
             identity=bytes.fromhex(identity.key()),
             files=(*driver.files, (located.path, facts.digest)),
             absent=_together(driver.absent, located.absent),
-            transparent=transparent and driver.transparent,
+            # Requests are told apart by all variables under cargo only (daemon/requests): without CARGO none is to be remembered.
+            transparent=is_native and driver.transparent and "CARGO" in request.env,
         )
 
     async def _compiler(self, words: Words, request: CompileRequest, hands: Hands) -> _Compiler | None:
@@ -329,7 +330,7 @@ def _together(one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str
 
 def _answer_key(words: Words, request: CompileRequest) -> tuple[object, ...]:
     env = request.env
-    chosen_by = (env.get("PATH"), env.get("HOME"), *rust_detect.rustup_variables(env))
+    chosen_by = (env.get("PATH"), env.get("HOME"), "CARGO" in env, *rust_detect.rustup_variables(env))
     return (request.argv[0], request.executable, words.inner, _toolchain(words), request.cwd, chosen_by)
 
 

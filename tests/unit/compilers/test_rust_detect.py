@@ -18,6 +18,7 @@ from sccache.compilers.rust_detect import Words, is_rust
         (("clippy-driver", "rustc", "a.rs"), {}, True),
         (("/x/wrapper", "/y/rustc", "a.rs"), {"CARGO": "/bin/cargo"}, True),
         (("/x/wrapper", "/y/rustc", "a.rs"), {}, False),
+        (("/x/wrapper", "/y/rustc", "-vV"), {"RUSTC_WORKSPACE_WRAPPER": "/x/wrapper"}, True),
         (("rustdoc", "a.rs"), {"CARGO": "/bin/cargo"}, False),
         (("/x/wrapper", "rustdoc"), {"CARGO": "/bin/cargo"}, False),
         (("rustc-1.95", "a.rs"), {}, False),

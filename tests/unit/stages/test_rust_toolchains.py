@@ -322,6 +322,7 @@ def test_a_workspace_wrapper(machine: Machine) -> None:
         assert driver.sysroot == plain.sysroot
         assert driver.identity != plain.identity
         assert set(plain.files) < set(driver.files)
+        assert not (await machine.driver(str(native), "rustc", "-vV", RUSTC_WORKSPACE_WRAPPER=str(native))).transparent
         machine._program(native, b"another wrapper")
         assert (await machine.driver(str(native), "rustc", "a.rs", CARGO="/bin/cargo")).identity != driver.identity
         for _ in range(2):
