@@ -9,7 +9,7 @@ Owns: the names and order of outputs.  Must not know: options.
 import os
 
 from sccache.compilers.rust.gathered import Gathered
-from sccache.compilers.rust.targets import Naming, naming, static_naming
+from sccache.compilers.rust.targets import Naming, is_doubtful, naming, static_naming
 from sccache.model import CannotCache, Output
 
 _LIBRARIES = ("dylib", "cdylib", "proc-macro")
@@ -18,7 +18,7 @@ _LIBRARIES = ("dylib", "cdylib", "proc-macro")
 def outputs(found: Gathered, *, links: bool) -> tuple[Output, ...] | CannotCache:
     """All files, the linked ones first, the dep-file last."""
     names = naming(found.target, found.cwd)
-    if names is None and links:
+    if (names is None and links) or is_doubtful(found.target, found.cwd):
         return CannotCache("target unsure", found.target)
     made: list[Output] = []
     for kind in found.made_types() if "link" in found.emit else ():

@@ -56,6 +56,11 @@ def naming(target: str, cwd: str) -> Naming | None:
     return next((names for part, names in _NAMES if part in target), None)
 
 
+def is_doubtful(target: str, cwd: str) -> bool:
+    """Whether a name that rustc may not know could be that of a description, which is then read without a word."""
+    return bool(target) and not target.endswith(".json") and os.path.exists(os.path.join(cwd, target + ".json"))
+
+
 def static_naming(target: str, names: Naming | None) -> tuple[str, str] | None:
     """Of a static library, which needs no linker: known for all targets with a name."""
     if target.endswith(".json"):
