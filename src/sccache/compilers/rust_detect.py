@@ -116,20 +116,19 @@ def read_libraries(stdout: bytes) -> list[str]:
     return [path for path in toolchain.read_libraries(stdout) if _is_library(os.path.basename(path))]
 
 
-def crates(sysroot: str) -> list[str]:
-    """The crates that come with a compiler, for all targets that are installed."""
-    root = os.path.join(sysroot, "lib", "rustlib")
-    folders = [os.path.join(root, target, "lib") for target in _names(root)]
-    return [os.path.join(folder, name) for folder in folders for name in _names(folder) if name.endswith((".rlib", ".so"))]
+def crates(sysroot: str, target: str) -> list[str]:
+    """The crates that come with a compiler for one target."""
+    folder = os.path.join(sysroot, "lib", "rustlib", target, "lib")
+    return [os.path.join(folder, name) for name in _names(folder) if name.endswith((".rlib", ".so"))]
 
 
-def linked_crates(compiler: str) -> list[str]:
-    """The crates of a compiler whose path leads to it by a symbolic link, named through that link; else nothing.
+def linked_crates(compiler: str, host: str) -> list[str]:
+    """The host's crates where the compiler's path leads to it by a symbolic link, named through that link; else nothing.
 
     rustc looks for them where it really is.  Two toolchains can differ in them alone, and a link to one be pointed to the other:
     watching the compiler's own content does not show it.
     """
-    return [] if os.path.realpath(compiler) == compiler else crates(os.path.dirname(os.path.dirname(compiler)))
+    return [] if os.path.realpath(compiler) == compiler else crates(os.path.dirname(os.path.dirname(compiler)), host)
 
 
 def is_native(path: str) -> bool:

@@ -269,7 +269,7 @@ class RustToolchains:
             ran = await hands.run(Command("ldd", (compiler,), environment=PROBE_ENVIRONMENT))
             libraries = rust_detect.read_libraries(bytes(ran.stdout))
         own = await asyncio.to_thread(self._digests, [compiler, *libraries])
-        linked = await asyncio.to_thread(self._digests, rust_detect.linked_crates(compiler))
+        linked = await asyncio.to_thread(self._digests, rust_detect.linked_crates(compiler, version.host))
         if own is None or linked is None:
             return None
         identity = KeyBuilder("rust compiler").add("says", version.text)

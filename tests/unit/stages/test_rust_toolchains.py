@@ -54,7 +54,7 @@ class Machine:
             self._program(root / "bin" / program, f"{program} {version}".encode())
         self._file(root / "lib" / "librustc_driver-1.so", f"driver of {version}")
         self._file(root / "lib" / "libLLVM.so.22", "LLVM")
-        self._file(root / "lib" / "rustlib" / "x86_64" / "lib" / "libcore-1.rlib", crates)
+        self._file(root / "lib" / "rustlib" / "x86_64-unknown-linux-gnu" / "lib" / "libcore-1.rlib", crates)
         return root
 
     def default(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
@@ -293,6 +293,23 @@ def test_a_linked_toolchain_that_is_pointed_elsewhere(machine: Machine) -> None:
     asyncio.run(main())
 
 
+def test_a_link_to_an_equal_toolchain(machine: Machine) -> None:
+    """Nothing differs but where it is: the same identity, another sysroot."""
+    first, second = machine.toolchain("first"), machine.toolchain("second")
+    link = machine.home / "toolchains" / "mine"
+    link.symlink_to(first)
+
+    async def main() -> None:
+        before = await machine.driver("rustc", "+mine")
+        link.unlink()
+        link.symlink_to(second)
+        machine.restart()
+        after = await machine.driver("rustc", "+mine")
+        assert (after.identity, after.sysroot) == (before.identity, str(second))
+
+    asyncio.run(main())
+
+
 def test_clippy_driver(machine: Machine) -> None:
     """It is a compiler of its own; the rustc that cargo names it stays in the command."""
 
@@ -407,6 +424,11 @@ def test_a_compiler_named_by_its_path_is_known_in_every_directory(machine: Machi
         elsewhere = await machine.driver(real, "b.rs", cwd=machine.folder, RUSTUP_TOOLCHAIN="other")
         assert elsewhere == msgspec.structs.replace(first, argv=("b.rs",))
         assert len(machine.toolchains._answers) == 1
+        machine.toolchain("beta", "beta")
+        (machine.project / "rust-toolchain").write_text("beta")
+        proxy = str(machine.bin / "rustc")  # a proxy's path says nothing about the compiler
+        assert await machine.chosen(proxy, cwd=machine.folder) == "stable"
+        assert await machine.chosen(proxy) == "beta"
 
     asyncio.run(main())
 
