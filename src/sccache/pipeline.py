@@ -72,6 +72,10 @@ class Pipeline:
         self._stats.count("compile_requests")
         if is_rust(request.argv, request.env, request.executable):
             return await self._rust.compile(request, hands)
+        return await self._compile(request, hands)
+
+    async def _compile(self, request: CompileRequest, hands: Hands) -> Answer:
+        """A command of the C family, or one that we do not know."""
         driver = await self._toolchains.driver(request, hands)
         if driver is None:
             return Exec()

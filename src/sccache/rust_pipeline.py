@@ -159,7 +159,7 @@ class RustPipeline:
         return Replay()
 
     async def _ask(self, request: CompileRequest, driver: RustDriver, query: RustQuery, hands: Hands) -> Answer:
-        """cargo's questions to rustc: answered from the cache, and counted as what they are, no compiles."""
+        """Questions of cargo to rustc: answered from the cache, and counted as what they are, no compiles."""
         if (query.reads_stdin and not request.terminal & Terminal.NO_INPUT) or "SCCACHE_NO_CACHE" in request.env:
             return Exec(request.executable)
         job = self._job(request, driver, _as_arguments(query))

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from sccache.compilers import environment
-from sccache.compilers.options.rustc import HARMLESS_VARIABLES
+from sccache.compilers.options.rustc import FINDING_VARIABLES, HARMLESS_VARIABLES
 from sccache.hashing.digest import digest
 from sccache.stages.rust_roots import RustRoots
 
@@ -55,7 +55,8 @@ def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterab
         kind = "v"
         if value is not None and name not in reads.macros and roots.word(value) != value:
             texts = list(sources) if texts is None else texts
-            kind = "m" if _only_finds_files(name, texts) else "v"
+            by_tool = name in FINDING_VARIABLES and name not in reads.declared
+            kind = "m" if by_tool or _only_finds_files(name, texts) else "v"
         found.append((name, _word(kind, value, roots)))
     if reads.everything:
         found.append((EVERYTHING, _everything(env)))

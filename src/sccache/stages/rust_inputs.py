@@ -48,7 +48,8 @@ LINKERS = re.compile(
 """Programs that rustc runs of itself; they read no other variables than those that we see them read."""
 
 
-_TEMPORARY = frozenset({"/tmp", "/var/tmp", "/usr/tmp"})  # noqa: S108 -- where programs look for a place to write to
+_TEMPORARY = frozenset(os.path.join("/", name) for name in ("tmp", "var/tmp", "usr/tmp"))
+"""Where programs look for a place to write to."""
 
 
 class Found(Struct, frozen=True):
@@ -133,7 +134,7 @@ class _Places:
         self._gone = {path for path in seen.written if not os.path.exists(path)}
         crates = [job.parsed.out_dir, *job.parsed.crate_dirs]
         self._crates = {os.path.normpath(job.path(name)) for name in crates if name}
-        self._passing = {os.path.normpath(job.request.env.get(name, "/tmp")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
+        self._passing = {os.path.normpath(job.request.env.get(name, "")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
         self._sysroot = job.driver.sysroot + "/" if job.driver.sysroot else "\0"
 
     def is_own(self, path: str) -> bool:
@@ -219,33 +220,34 @@ def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     """The inputs of a run that was not observed, by rustc's own list: only where no macro and no linker can have read more."""
     if job.parsed.links or job.parsed.native_libs:
         return UNOBSERVED_LINK
-    listed = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
-    if listed is None:
-        return UNKNOWN
-    if any(_holds_libraries(job.path(name)) for name in job.parsed.crate_dirs):
-        return UNOBSERVED_MACRO
     crates = [path for _, path in job.parsed.externs if path]
-    if any(path.endswith((".so", ".dylib", ".dll")) for path in crates):
+    if any(map(_is_library, crates)) or any(_holds_libraries(job.path(name)) for name in job.parsed.crate_dirs):
         return UNOBSERVED_MACRO
-    paths = dict.fromkeys(job.path(name) for name in (*listed.inputs, *crates, *job.parsed.named_files, *job.parsed.argument_files))
+    listed = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
+    names = tuple(name for name, _ in listed.env) if listed else ()
+    if listed is None or not _are_text(names):
+        return UNKNOWN
+    own = {job.path(name) for name in crates}
+    paths = dict.fromkeys([*own, *map(job.path, (*listed.inputs, *job.parsed.named_files, *job.parsed.argument_files))])
     found = []
     for path, facts in zip(paths, files.facts_many(list(paths)), strict=True):
-        if facts is None:
-            return UNKNOWN
-        if max(facts.mtime_ns, facts.ctime_ns) + CLOCK_GRANULARITY_NS >= start_ns and path not in map(job.path, crates):
+        if facts is None or (max(facts.mtime_ns, facts.ctime_ns) + CLOCK_GRANULARITY_NS >= start_ns and path not in own):
             return CHANGED
         found.append(Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
-    names = tuple(name for name, _ in listed.env)
-    return Found(tuple(found), (), {}, (), Reads((*KNOWN_VARIABLES, *names), (), names)) if _are_text(names) else UNKNOWN
+    return Found(tuple(found), (), {}, (), Reads((*KNOWN_VARIABLES, *names), (), names))
 
 
 KNOWN_VARIABLES = ("RUSTC_BOOTSTRAP", "RUST_TARGET_PATH", "SOURCE_DATE_EPOCH", "RUSTC_FORCE_RUSTC_VERSION")
 """What rustc reads of itself and does not list."""
 
 
+def _is_library(path: str) -> bool:
+    return path.endswith((".so", ".dylib", ".dll"))
+
+
 def _holds_libraries(directory: str) -> bool:
     try:
-        return any(name.endswith((".so", ".dylib", ".dll")) for name in os.listdir(directory))
+        return any(map(_is_library, os.listdir(directory)))
     except OSError:
         return False
 
