@@ -65,7 +65,7 @@ def static_naming(target: str, names: Naming | None) -> tuple[str, str] | None:
     """Of a static library, which needs no linker: known for all targets with a name."""
     if target.endswith(".json"):
         return names.static if names else None
-    return _MSVC_STATIC if target.endswith("-msvc") or "-uwp-windows-" in target else ("lib", ".a")
+    return _MSVC_STATIC if target.endswith("-msvc") else ("lib", ".a")
 
 
 def _described(path: str) -> Naming | None:
