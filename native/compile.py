@@ -67,10 +67,11 @@ def compile_module(output: Path) -> None:
 
 def compile_observer(program: Path, shim: Path) -> None:
     """Make the observer of compiles and the library that it preloads; Linux only."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise CannotCompile("it needs Linux on x86-64")
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        raise CannotCompile("it needs Linux on x86-64 or AArch64")
     common = [*_COMMON, "-std=c11", "-D_GNU_SOURCE"]
-    _try_each([["-s"]], [*common, str(NATIVE / "observe.c"), "-o", str(program)], program)
+    sources = [str(NATIVE / name) for name in ("observe.c", "observe_calls.c", "observe_report.c")]
+    _try_each([["-static", "-s"], ["-s"]], [*common, *sources, "-o", str(program)], program)
     _try_each([["-s"]], [*common, "-shared", "-fPIC", str(NATIVE / "observe_env.c"), "-o", str(shim), "-ldl"], shim)
 
 

@@ -1,27 +1,220 @@
-#define _GNU_SOURCE
+/* Preloaded into programs under observation: notes what is no system call.  See observe.c; grammar of the report: stages/observation.py.
+ *
+ * A variable or clock reading is told apart by who asked: code that was loaded when the program began (the tool itself) or code
+ * loaded later (a procedural macro).  Nothing is changed: every answer is what it would have been.
+ * Must work before main, in any thread, in any program: no allocation, no stdio. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <limits.h>
-#include <stdio.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdatomic.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { MAX_RANGES = 256, SLOTS = 4096, TRIES = 1000 };
+
 extern char **environ;
-static int fd=-1; static struct {uintptr_t a,b;} ranges[256]; static int nr;
-static atomic_flag lock=ATOMIC_FLAG_INIT; static unsigned long hashes[4096];
-static int add(struct dl_phdr_info*i,size_t s,void*x){(void)s;(void)x;for(int k=0;k<i->dlpi_phnum;k++)if(i->dlpi_phdr[k].p_type==PT_LOAD&&i->dlpi_phdr[k].p_flags&PF_X&&nr<256){ranges[nr].a=i->dlpi_addr+i->dlpi_phdr[k].p_vaddr;ranges[nr].b=ranges[nr].a+i->dlpi_phdr[k].p_memsz;nr++;}return 0;}
-static int early(void*p){if(!nr)return 1;for(int i=0;i<nr;i++)if((uintptr_t)p>=ranges[i].a&&(uintptr_t)p<ranges[i].b)return 1;return 0;}
-static void say(char k,const char*s){if(fd<0)return;unsigned long h=5381+k;for(const char*p=s;*p;p++)h=h*33+(unsigned char)*p;h|=1;while(atomic_flag_test_and_set(&lock)){}unsigned i=h>>1&4095;int n=0;while(hashes[i]&&hashes[i]!=h&&n++<4095)i=(i+1)&4095;int known=hashes[i]==h;hashes[i]=h;atomic_flag_clear(&lock);if(known)return;char b[PATH_MAX+2];size_t l=strlen(s);if(l>PATH_MAX)l=PATH_MAX;b[0]=k;memcpy(b+1,s,l);b[l+1]=0;if(write(fd,b,l+2)<0){}}
-static char*look(const char*n){size_t l=strlen(n);if(!environ)return 0;for(char**e=environ;*e;e++)if(!strncmp(*e,n,l)&&(*e)[l]=='=')return *e+l+1;return 0;}
-static char exe[PATH_MAX];
-__attribute__((constructor)) static void start(void){char*r=look("SCCACHE_OBSERVE");if(!r)return;dl_iterate_phdr(add,0);fd=open(r,O_WRONLY|O_APPEND|O_CLOEXEC);ssize_t k=readlink("/proc/self/exe",exe,sizeof exe-1);if(k<0)k=0;exe[k]=0;char b[PATH_MAX+32];snprintf(b,sizeof b,"%d %s",getpid(),exe);say('i',b);}
-static int envs(struct dl_phdr_info*i,size_t s,void*x){(void)s;(void)x;uintptr_t a=0;for(int k=0;k<i->dlpi_phnum;k++)if(i->dlpi_phdr[k].p_type==PT_LOAD&&i->dlpi_phdr[k].p_flags&PF_X){a=i->dlpi_addr+i->dlpi_phdr[k].p_vaddr;break;}if(!a||early((void*)a))return 0;const ElfW(Dyn)*d=0;for(int k=0;k<i->dlpi_phnum;k++)if(i->dlpi_phdr[k].p_type==PT_DYNAMIC)d=(void*)(i->dlpi_addr+i->dlpi_phdr[k].p_vaddr);if(!d)return 0;const ElfW(Sym)*sy=0;const char*st=0;size_t sz=0;for(;d->d_tag;d++){if(d->d_tag==DT_STRSZ)sz=d->d_un.d_val;if(d->d_tag==DT_SYMTAB)sy=(void*)d->d_un.d_ptr;if(d->d_tag==DT_STRTAB)st=(void*)d->d_un.d_ptr;}if(!sy||!st||(uintptr_t)sy>=(uintptr_t)st)return 0;for(const ElfW(Sym)*p=sy;(uintptr_t)p<(uintptr_t)st;p++)if(p->st_shndx==SHN_UNDEF&&p->st_name<sz){const char*n=st+p->st_name;if(!strcmp(n,"environ")||!strcmp(n,"__environ")||!strcmp(n,"_environ"))say('E',i->dlpi_name);}return 0;}
-__attribute__((destructor)) static void end(void){if(fd<0)return;dl_iterate_phdr(envs,0);char b[32];snprintf(b,sizeof b,"%d",getpid());say('q',b);}
-char*getenv(const char*n){void*c=__builtin_return_address(0);say(early(c)?'t':'e',n);return look(n);}
-char*secure_getenv(const char*n){void*c=__builtin_return_address(0);say(early(c)?'t':'e',n);return look(n);}
-static void clk(void*c){if(!early(c)){Dl_info i;say('c',dladdr(c,&i)&&i.dli_fname?i.dli_fname:"?");}}
-int clock_gettime(clockid_t k,struct timespec*t){static int(*real)(clockid_t,struct timespec*);if(!real)real=dlsym(RTLD_NEXT,"clock_gettime");if(k==CLOCK_REALTIME||k==CLOCK_REALTIME_COARSE||k==CLOCK_TAI)clk(__builtin_return_address(0));return real(k,t);}
+
+static int report = -1;
+static struct {
+    uintptr_t begin, end;
+} early[MAX_RANGES];
+static int early_count;
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+static uint64_t known[SLOTS];
+
+/* Whether this record was not written yet; where that cannot be told it is written again, which does no harm. */
+static int is_new(char kind, const char *text)
+{
+    uint64_t hash = 14695981039346656037u ^ (unsigned char)kind;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    hash |= 1;
+    for (int i = 0; atomic_flag_test_and_set_explicit(&busy, memory_order_acquire); i++)
+        if (i == TRIES) /* a signal handler may have interrupted the holder */
+            return 1;
+    int found = 0, at = (int)(hash >> 8) & (SLOTS - 1);
+    for (int i = 0; i < SLOTS && known[at] && !found; i++) {
+        found = known[at] == hash;
+        at = found ? at : (at + 1) & (SLOTS - 1);
+    }
+    if (!found && !known[at])
+        known[at] = hash;
+    atomic_flag_clear_explicit(&busy, memory_order_release);
+    return !found;
+}
+
+static void say(char kind, const char *number, const char *text)
+{
+    char record[PATH_MAX + 32];
+    size_t first = strlen(number), rest = strlen(text);
+    int saved = errno;
+    if (report < 0 || first + rest + 2 > sizeof record || !is_new(kind, text))
+        return;
+    record[0] = kind;
+    memcpy(record + 1, number, first);
+    memcpy(record + 1 + first, text, rest + 1);
+    while (write(report, record, first + rest + 2) < 0 && errno == EINTR) {
+    }
+    errno = saved;
+}
+
+static int is_early(const void *code)
+{
+    for (int i = 0; i < early_count; i++)
+        if ((uintptr_t)code >= early[i].begin && (uintptr_t)code < early[i].end)
+            return 1;
+    return early_count == 0;
+}
+
+static const char *object_of(const void *code)
+{
+    Dl_info found;
+    return dladdr(code, &found) && found.dli_fname ? found.dli_fname : "?";
+}
+
+static char *variable(const char *name)
+{
+    size_t size = strlen(name);
+    for (char **at = environ; at && *at; at++)
+        if (strncmp(*at, name, size) == 0 && (*at)[size] == '=')
+            return *at + size + 1;
+    return NULL;
+}
+
+static int remember(struct dl_phdr_info *object, size_t size, void *unused)
+{
+    (void)size, (void)unused;
+    for (int i = 0; i < object->dlpi_phnum && early_count < MAX_RANGES; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
+            continue;
+        early[early_count].begin = object->dlpi_addr + part->p_vaddr;
+        early[early_count].end = early[early_count].begin + part->p_memsz;
+        early_count++;
+    }
+    return 0;
+}
+
+/* This process's number and a space. */
+static const char *process(char text[32])
+{
+    char *at = text + 31;
+    *at = 0;
+    *--at = ' ';
+    for (unsigned number = (unsigned)getpid(); number; number /= 10)
+        *--at = (char)('0' + number % 10);
+    return at;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *path = variable("SCCACHE_OBSERVE");
+    char image[PATH_MAX], text[32];
+    if (!path)
+        return;
+    dl_iterate_phdr(remember, NULL);
+    report = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    ssize_t size = readlink("/proc/self/exe", image, sizeof image - 1);
+    image[size < 0 ? 0 : size] = 0;
+    say('i', process(text), image);
+}
+
+static int is_environment(const char *name)
+{
+    return strcmp(name, "environ") == 0 || strcmp(name, "__environ") == 0 || strcmp(name, "_environ") == 0;
+}
+
+/* Note objects that were loaded later and refer to the whole environment: std::env::vars, programs started. */
+static int inspect(struct dl_phdr_info *object, size_t size, void *unused)
+{
+    (void)size, (void)unused;
+    const ElfW(Dyn) *entry = NULL;
+    const ElfW(Sym) *symbols = NULL;
+    const char *names = NULL;
+    size_t names_size = 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && part->p_flags & PF_X && is_early((void *)(object->dlpi_addr + part->p_vaddr)))
+            return 0;
+        if (part->p_type == PT_DYNAMIC)
+            entry = (const void *)(object->dlpi_addr + part->p_vaddr);
+    }
+    for (; entry && entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_SYMTAB)
+            symbols = (const void *)entry->d_un.d_ptr;
+        else if (entry->d_tag == DT_STRTAB)
+            names = (const void *)entry->d_un.d_ptr;
+        else if (entry->d_tag == DT_STRSZ)
+            names_size = entry->d_un.d_val;
+    }
+    /* No entry tells how many symbols there are; linkers put the names behind them.  What is between is read as symbols, to no harm. */
+    if (!symbols || !names || (uintptr_t)symbols >= (uintptr_t)names) {
+        say('E', "", object->dlpi_name);
+        return 0;
+    }
+    for (; (uintptr_t)(symbols + 1) <= (uintptr_t)names; symbols++)
+        if (symbols->st_shndx == SHN_UNDEF && symbols->st_name < names_size && is_environment(names + symbols->st_name))
+            say('E', "", object->dlpi_name);
+    return 0;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    char text[32];
+    if (report < 0)
+        return;
+    dl_iterate_phdr(inspect, NULL);
+    say('q', process(text), "");
+}
+
+char *getenv(const char *name)
+{
+    say(is_early(__builtin_return_address(0)) ? 't' : 'e', "", name);
+    return variable(name);
+}
+
+char *secure_getenv(const char *name)
+{
+    say(is_early(__builtin_return_address(0)) ? 't' : 'e', "", name);
+    return variable(name);
+}
+
+static void note_clock(const void *caller)
+{
+    if (!is_early(caller))
+        say('c', "", object_of(caller));
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    static int (*original)(clockid_t, struct timespec *);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "clock_gettime");
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI)
+        note_clock(__builtin_return_address(0));
+    return original(clock, now);
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    static int (*original)(struct timeval *, void *);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "gettimeofday");
+    note_clock(__builtin_return_address(0));
+    return original(now, zone);
+}
+
+time_t time(time_t *now)
+{
+    static time_t (*original)(time_t *);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "time");
+    note_clock(__builtin_return_address(0));
+    return original(now);
+}

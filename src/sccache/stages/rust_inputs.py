@@ -83,7 +83,7 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
         return CHANGED
     declared = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
     variables = tuple(name for name, _ in declared.env) if declared else ()
-    programs = [path for path in seen.executed if path != job.driver.path]
+    programs = [path for path in seen.executed if path not in (job.driver.path, job.driver.real, job.driver.inner)]
     others = [path for path in programs if not LINKERS.fullmatch(os.path.basename(path))]
     everything = bool(seen.whole_environment) or bool(others) or bool(_unfinished(job, seen))
     tool = tuple(name for name in seen.tool_variables if name != "PATH" or programs)
@@ -95,7 +95,7 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
 
 
 def _objection(job: RustJob, seen: Observation) -> str:
-    if not seen.complete or seen.unknown:
+    if seen.trouble or seen.unknown:
         return UNKNOWN
     if seen.network:
         return NETWORK
@@ -121,7 +121,7 @@ def _is_job_server(job: RustJob, path: str) -> bool:
 
 def _unfinished(job: RustJob, seen: Observation) -> list[str]:
     """Compilers whose end was not seen: what they loaded, and whether that reads everything, is not known."""
-    return [path for path in seen.unfinished if path == job.driver.path]
+    return [path for path in seen.unfinished if path in (job.driver.path, job.driver.real)]
 
 
 class _Places:
@@ -220,6 +220,8 @@ def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     """The inputs of a run that was not observed, by rustc's own list: only where no macro and no linker can have read more."""
     if job.parsed.links or job.parsed.native_libs:
         return UNOBSERVED_LINK
+    if job.driver.inner or not job.driver.transparent:
+        return UNKNOWN  # a script may read anything
     crates = [path for _, path in job.parsed.externs if path]
     if any(map(_is_library, crates)) or any(_holds_libraries(job.path(name)) for name in job.parsed.crate_dirs):
         return UNOBSERVED_MACRO
