@@ -55,3 +55,38 @@ def test_notices_are_made_as_rustc_makes_them(words: list[str], out_dir: str, tm
     assert (ran.returncode, ran.stderr) == (0, notices.make(parsed))
     assert notices.split(ran.stderr) == (ran.stderr, b"")
     assert notices.is_only(ran.stderr, parsed)
+
+
+LONG_TYPE = """
+type A = (i32, i32, i32, i32, i32, i32);
+type B = (A, A, A, A, A, A);
+#[must_use] pub struct M<T>(T);
+pub fn m() -> M<(B, B, B, B)> { loop {} }
+#[deprecated] pub fn f<T>() {}
+pub fn n() { let x: &Option<(B, B, B, B)> = &None; std::mem::drop(x); m(); }
+"""
+
+
+def test_a_message_that_names_a_file_of_its_own(tmp_path: Path) -> None:
+    """Is told from others, plain or as JSON."""
+    rustc = compiler_or_skip()
+    (tmp_path / "lib.rs").write_text(LONG_TYPE)
+    for words in ([], ["--error-format=json"]):
+        ran = subprocess.run(
+            [rustc, "--crate-name=a", "--crate-type=lib", "--emit=metadata", "lib.rs", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+        assert list(tmp_path.glob("*long-type*")), "rustc does not do so any more"
+        assert notices.is_of_this_run(ran.stderr)
+
+
+def test_a_message_about_the_callers_job_server(tmp_path: Path) -> None:
+    """Is told from others."""
+    rustc = compiler_or_skip()
+    (tmp_path / "lib.rs").write_text("fn unused() {}\n")
+    words = [rustc, "--crate-name=a", "--crate-type=lib", "--emit=metadata", "lib.rs"]
+    for flags in ("", "-j --jobserver-auth=77,78"):
+        ran = subprocess.run(words, cwd=tmp_path, capture_output=True, check=True, env={**os.environ, "CARGO_MAKEFLAGS": flags})
+        assert notices.is_of_this_run(ran.stderr) == bool(flags), ran.stderr

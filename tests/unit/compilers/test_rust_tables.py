@@ -1,6 +1,7 @@
 """rustc's option tables against themselves, and against the rustc of this machine."""
 
 import json
+import os
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,32 @@ def test_every_harmless_variable_has_a_reason() -> None:
     """A row without one would be a guess."""
     assert all(HARMLESS_VARIABLES.values())
     assert "PATH" not in HARMLESS_VARIABLES
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS_VARIABLES))
+def test_a_harmless_variable_changes_nothing(name: str, tmp_path: Path) -> None:
+    """Neither outputs nor messages, of a library or of what a linker makes, with a linker's temporary files and debug information."""
+    rustc = compiler_or_skip()
+    (tmp_path / "lib.rs").write_text("fn unused() {}\npub fn f() {}\n")
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "out").mkdir()
+    value = {"RUST_MIN_STACK": "99999744", "MALLOC_CONF": "narenas:1", "_RJEM_MALLOC_CONF": "narenas:1"}.get(
+        name, str(tmp_path / "temporary")
+    )
+    value = "-j3" if "MAKEFLAGS" in name or name == "MFLAGS" else value
+    made: list[list[bytes]] = []
+    for env in ({key: text for key, text in os.environ.items() if key != name}, {**os.environ, name: value}):
+        ran = subprocess.run(
+            [rustc, "--crate-name=a", "--crate-type=cdylib,lib", "-g", "--emit=link,metadata,dep-info", "lib.rs", "--out-dir=out"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+            env=env,
+        )
+        made.append(
+            [ran.stdout, ran.stderr, *((tmp_path / "out" / file).read_bytes() for file in ("liba.so", "liba.rlib", "liba.rmeta", "a.d"))]
+        )
+    assert made[0] == made[1]
 
 
 def test_names_for_every_target(tmp_path: Path) -> None:

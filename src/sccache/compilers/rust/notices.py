@@ -17,6 +17,8 @@ from sccache.model import Output
 _START = b'{"$message_type":"artifact",'
 _EMIT = {"d": "dep-info", "rmeta": "metadata"}
 """Kinds of outputs that are not linked."""
+_LONG_TYPE = b".long-type-"
+_JOB_SERVER = b"failed to connect to jobserver from environment variable"
 _ORDER = {"d": 0, "rmeta": 1}
 
 
@@ -37,6 +39,15 @@ def make(parsed: RustArguments) -> bytes:
 def is_only(stderr: bytes, parsed: RustArguments) -> bool:
     """Whether rustc said nothing but what `make` says."""
     return stderr == make(parsed)
+
+
+def is_of_this_run(stderr: bytes) -> bool:
+    """Whether a message is about this very run, so that it must not be told of another one: the result is not to be kept.
+
+    A type too long to be told is written to a file beside the outputs, which the message names; a job server that cannot be
+    reached is a matter of the caller's descriptors.
+    """
+    return _LONG_TYPE in stderr or _JOB_SERVER in stderr
 
 
 def _notice(output: Output) -> bytes:
