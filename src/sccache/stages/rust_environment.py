@@ -40,14 +40,15 @@ class Reads(Struct, frozen=True):
     """rustc itself (env! and option_env! of the source among them), the linker and its kin; PATH only where a program was looked for."""
     macros: tuple[str, ...]
     """Procedural macros."""
-    declared: tuple[str, ...] = ()
-    """Listed in rustc's dependency file."""
+    declared: tuple[str, ...] | None = ()
+    """What the sources read, by rustc's dependency file; None where there is none: then the tool may have read for them."""
     everything: bool = False
 
 
 def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterable[bytes]) -> tuple[tuple[str, str], ...]:
     """What a variant records.  `sources`: the contents of the crate's files, looked at only if need be."""
-    names = {name for name in reads.tool if name not in HARMLESS_VARIABLES or name == "PATH"} | set(reads.declared) | set(reads.macros)
+    harmless = HARMLESS_VARIABLES.keys() - {"PATH"} if reads.declared is not None else ()
+    names = {name for name in reads.tool if name not in harmless} | set(reads.declared or ()) | set(reads.macros)
     texts: list[bytes] | None = None
     found: list[tuple[str, str]] = []
     for name in sorted(names - {EVERYTHING}):
@@ -55,7 +56,7 @@ def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterab
         kind = "v"
         if value is not None and name not in reads.macros and roots.word(value) != value:
             texts = list(sources) if texts is None else texts
-            by_tool = name in FINDING_VARIABLES and name not in reads.declared
+            by_tool = name in FINDING_VARIABLES and name not in (reads.declared or ())
             kind = "m" if by_tool or _only_finds_files(name, texts) else "v"
         found.append((name, _word(kind, value, roots)))
     if reads.everything:

@@ -82,7 +82,7 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
     if absent is None or any(names == NO_DIRECTORY for _, names in listings):
         return CHANGED
     declared = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
-    variables = tuple(name for name, _ in declared.env) if declared else ()
+    variables = tuple(name for name, _ in declared.env) if declared else None if job.source else ()
     programs = [path for path in seen.executed if path not in (job.driver.path, job.driver.real, job.driver.inner)]
     others = [path for path in programs if not LINKERS.fullmatch(os.path.basename(path))]
     everything = bool(seen.whole_environment) or bool(others) or bool(_unfinished(job, seen))
@@ -91,7 +91,9 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
     externs = {os.path.normpath(job.path(path)) for _, path in job.parsed.externs if path}
     optional = tuple(known for known in inputs if places.is_crate(known.path) and known.path not in externs)
     strict = tuple(known for known in inputs if known not in optional)
-    return Found(strict, optional, absent, tuple(listings), reads) if _are_text((*reads.tool, *reads.macros, *variables)) else UNKNOWN
+    return (
+        Found(strict, optional, absent, tuple(listings), reads) if _are_text((*reads.tool, *reads.macros, *(variables or ()))) else UNKNOWN
+    )
 
 
 def _objection(job: RustJob, seen: Observation) -> str:
@@ -218,7 +220,7 @@ def _absences(seen: Observation, places: _Places) -> dict[str, tuple[str, ...]] 
 
 def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     """The inputs of a run that was not observed, by rustc's own list: only where no macro and no linker can have read more."""
-    if job.parsed.links or job.parsed.native_libs:
+    if job.parsed.links or job.parsed.native_libs or job.parsed.native_dirs:
         return UNOBSERVED_LINK
     if job.driver.inner or not job.driver.transparent:
         return UNKNOWN  # a script may read anything

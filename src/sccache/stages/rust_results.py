@@ -35,8 +35,6 @@ from sccache.storage.levels import Put, Update
 log = logging.getLogger(__name__)
 
 MAX_DIAGNOSTICS = 8  # contexts (coloured or not, widths) kept in one entry
-_JOB_SERVER = b"failed to connect to jobserver"
-"""A message about how rustc was called this time, which must not be told again."""
 
 
 class Attempt(Struct, frozen=True):
@@ -96,8 +94,8 @@ def _collect(attempt: Attempt, ran: Ran, files: FileMemory) -> Kept | str:
         return found
     if files.watch(job.watched(), job.watched_absences()) is None:
         return rust_inputs.CHANGED
-    if _JOB_SERVER in bytes(ran.stderr):
-        return "job server missing"
+    if notices.is_of_this_run(bytes(ran.stderr)):
+        return "messages about one run"
     produced = _outputs(attempt)
     if produced is None or not attempt.visit.alone:
         return "output missing" if attempt.visit.alone else "output written twice at a time"
@@ -150,8 +148,7 @@ def _read(job: RustJob, output: Output, path: str) -> ProducedFile | None:
 def _diagnostics(job: RustJob, ran: Ran) -> Diagnostics:
     """What was said, roots marked; where that was nothing but notices of outputs, they are made anew for who asks."""
     stdout, stderr = bytes(ran.stdout), bytes(ran.stderr)
-    _, rest = notices.split(stderr)
-    if not rest:
+    if notices.is_only(stderr, job.parsed):
         return Diagnostics(b"" if not stdout else job.context, stdout, b"")
     return Diagnostics(job.context, stdout, job.roots.text(stderr))
 
