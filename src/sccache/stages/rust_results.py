@@ -148,7 +148,7 @@ def _read(job: RustJob, output: Output, path: str) -> ProducedFile | None:
 def _diagnostics(job: RustJob, ran: Ran) -> Diagnostics:
     """What was said, roots marked; where that was nothing but notices of outputs, they are made anew for who asks."""
     stdout, stderr = bytes(ran.stdout), bytes(ran.stderr)
-    if notices.is_only(stderr, job.parsed):
+    if not stderr or (job.parsed.has_artifacts and notices.is_only(stderr, job.parsed)):
         return Diagnostics(b"" if not stdout else job.context, stdout, b"")
     return Diagnostics(job.context, stdout, job.roots.text(stderr))
 
