@@ -19,6 +19,7 @@ from sccache.errors import StorageError
 from sccache.hashing.files import FileMemory
 from sccache.model import Diagnostics, Output, ProducedFile
 from sccache.preprocessor_cache.manifest import Variant
+from sccache.protocol.messages import STATUS_NOT_STARTED
 from sccache.stages import observation, recording, rust_inputs
 from sccache.stages.bench import Bench
 from sccache.stages.hands import Command, Ran
@@ -208,7 +209,7 @@ def _with_earlier(diagnostics: Diagnostics, earlier: Sequence[Diagnostics]) -> l
 
 def is_unstarted(ran: Ran) -> bool:
     """Whether the command could not be executed at all."""
-    return ran.status == -1000
+    return ran.status == STATUS_NOT_STARTED
 
 
 def without_observer(attempt: Attempt) -> Command:
