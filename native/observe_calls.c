@@ -34,6 +34,7 @@ enum meaning {
     EXECUTES,
     CHANGES, /* makes, removes or renames what is there */
     MAKES_DIRECTORY,
+    POINTS,   /* a link that leads to argument `more`: reading it reads that */
     CONNECTS,
     LEAVES, /* what comes after cannot be followed */
 };
@@ -55,9 +56,11 @@ static const struct call {
     {__NR_mkdir, MAKES_DIRECTORY, CWD, 0, NONE},
     {__NR_rename, CHANGES, CWD, 0, NONE},
     {__NR_rename, CHANGES, CWD, 1, NONE},
+    {__NR_link, LOOKS, CWD, 0, NONE},
     {__NR_link, CHANGES, CWD, 1, NONE},
-    {__NR_symlink, CHANGES, CWD, 1, NONE},
+    {__NR_symlink, POINTS, CWD, 1, 0},
     {__NR_mknod, CHANGES, CWD, 0, NONE},
+    {__NR_chmod, CHANGES, CWD, 0, NONE},
 #endif
     {__NR_openat, OPENS, 0, 1, 2},
     {__NR_openat2, OPENS_HOW, 0, 1, 2},
@@ -75,9 +78,11 @@ static const struct call {
 #endif
     {__NR_renameat2, CHANGES, 0, 1, NONE},
     {__NR_renameat2, CHANGES, 2, 3, NONE},
+    {__NR_linkat, LOOKS, 0, 1, NONE},
     {__NR_linkat, CHANGES, 2, 3, NONE},
-    {__NR_symlinkat, CHANGES, 1, 2, NONE},
+    {__NR_symlinkat, POINTS, 1, 2, 0},
     {__NR_mknodat, CHANGES, 0, 1, NONE},
+    {__NR_fchmodat, CHANGES, 0, 1, NONE},
     {__NR_truncate, CHANGES, CWD, 0, NONE},
     {__NR_connect, CONNECTS, NONE, 1, 2},
     {__NR_io_uring_setup, LEAVES, NONE, NONE, NONE},
@@ -225,6 +230,20 @@ static void note_connection(const struct seccomp_notif *call, const struct call 
     note('n', text);
 }
 
+static void note_target(const struct seccomp_notif *call, const struct call *row, const char *link)
+{
+    char target[PATH_MAX], path[PATH_SIZE];
+    if (!read_text((pid_t)call->pid, call->data.args[row->more], target, sizeof target))
+        return;
+    const char *end = strrchr(link, '/');
+    if (target[0] == '/')
+        strcpy(path, target);
+    else if (snprintf(path, sizeof path, "%.*s/%s", (int)(end - link), link, target) >= (int)sizeof path)
+        return;
+    tidy(path);
+    note_seen('s', path, 0);
+}
+
 static void note_path(const struct seccomp_notif *call, const struct call *row, const char *path)
 {
     struct stat found;
@@ -245,11 +264,16 @@ static void note_path(const struct seccomp_notif *call, const struct call *row, 
     case EXECUTES:
         note(stat(path, &found) == 0 ? 'x' : 'a', path);
         break;
+    case POINTS:
+        note_target(call, row, path);
+        note('w', path);
+        break;
     case MAKES_DIRECTORY: /* one that is there already stays what it is */
         if (lstat(path, &found) != 0)
             note('w', path);
         break;
     default:
+        note_seen('s', path, 0); /* that it was there before */
         note('w', path);
     }
 }

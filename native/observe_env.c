@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,6 +73,8 @@ static int is_early(const void *code)
     return early_count == 0;
 }
 
+static char image[PATH_MAX];
+
 static const char *object_of(const void *code)
 {
     Dl_info found;
@@ -115,7 +118,7 @@ static const char *process(char text[32])
 __attribute__((constructor)) static void begin(void)
 {
     const char *path = variable("SCCACHE_OBSERVE");
-    char image[PATH_MAX], text[32];
+    char text[32];
     if (!path)
         return;
     dl_iterate_phdr(remember, NULL);
@@ -187,7 +190,9 @@ char *secure_getenv(const char *name)
 
 static void note_clock(const void *caller)
 {
-    if (!is_early(caller))
+    if (is_early(caller))
+        say('C', "", image);
+    else
         say('c', "", object_of(caller));
 }
 
@@ -217,4 +222,77 @@ time_t time(time_t *now)
         *(void **)&original = dlsym(RTLD_NEXT, "time");
     note_clock(__builtin_return_address(0));
     return original(now);
+}
+
+/* An absolute path of what a program named; empty where it is too long. */
+static const char *absolute(const char *path, char whole[PATH_MAX])
+{
+    size_t size = strlen(path), at = 0;
+    whole[0] = 0;
+    if (path[0] != '/') {
+        if (syscall(SYS_getcwd, whole, (size_t)PATH_MAX) <= 0 || whole[0] != '/')
+            return whole[0] = 0, whole;
+        at = strlen(whole);
+        if (at + 1 < PATH_MAX)
+            whole[at++] = '/';
+    }
+    if (at + size >= PATH_MAX)
+        return whole[0] = 0, whole;
+    memcpy(whole + at, path, size + 1);
+    return whole;
+}
+
+/* What a link leads to: the observer sees no readlink, of which rustc makes hundreds.  That a name is not there counts whoever
+ * asked (clippy looks for its settings so), where it leads only if a macro did. */
+static void note_link(const char *path, int is_found, const void *caller)
+{
+    char whole[PATH_MAX];
+    int saved = errno;
+    if (path && path[0] && is_found && !is_early(caller))
+        say('l', "", absolute(path, whole));
+    else if (path && path[0] && !is_found && (saved == ENOENT || saved == ENOTDIR) && *absolute(path, whole))
+        say('a', "", whole);
+    errno = saved;
+}
+
+ssize_t readlink(const char *restrict path, char *restrict target, size_t size)
+{
+    static ssize_t (*original)(const char *, char *, size_t);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "readlink");
+    ssize_t got = original(path, target, size);
+    note_link(path, got >= 0, __builtin_return_address(0));
+    return got;
+}
+
+char *realpath(const char *restrict path, char *restrict resolved)
+{
+    static char *(*original)(const char *, char *);
+    if (!original)
+        *(void **)&original = dlvsym(RTLD_NEXT, "realpath", "GLIBC_2.3"); /* the one that allocates */
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "realpath");
+    char *got = original(path, resolved);
+    note_link(path, got != NULL, __builtin_return_address(0));
+    return got;
+}
+
+char *getcwd(char *name, size_t size)
+{
+    static char *(*original)(char *, size_t);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "getcwd");
+    if (!is_early(__builtin_return_address(0)))
+        say('l', "", ".");
+    return original(name, size);
+}
+
+ssize_t read(int fd, void *into, size_t size)
+{
+    static ssize_t (*original)(int, void *, size_t);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "read");
+    if (fd == 0 && !is_early(__builtin_return_address(0)))
+        say('u', "", "a macro reads standard input");
+    return original(fd, into, size);
 }

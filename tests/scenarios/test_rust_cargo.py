@@ -183,6 +183,19 @@ def test_two_checkouts(w: World) -> None:
 
 
 @scenario("sh")
+def test_clippy(w: World) -> None:
+    """As a workspace wrapper behind the cache; clippy.toml appears; a lint becomes an error."""
+    _begin(w)
+    w.write("src/lib.rs", "pub fn f(a: u8, b: u8, c: u8) -> bool { vec![a, b, c].len() == 0 }\npub fn two() -> u32 { 2 }\n")
+    _cargo(w, "clippy")
+    _cargo(w, "clippy", clean=True)
+    w.write("clippy.toml", "too-many-arguments-threshold = 2\n")
+    _cargo(w, "clippy", clean=True)
+    _cargo(w, "clippy", "--", "-D", "warnings")
+    _cargo(w, "clippy", clean=True)
+
+
+@scenario("sh")
 def test_documentation_and_questions(w: World) -> None:
     """rustdoc has no wrapper; `cargo rustc --print` is answered."""
     _begin(w)

@@ -48,10 +48,10 @@ def test_trimmed_on_a_nightly(w: World) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        (), ("-g",), ("-C", "embed-bitcode=no", "-g"),
-        ("-C", "lto=fat"), ("-g", "-C", "link-arg=-Wl,--compress-debug-sections=zlib"),
+        (), ("-g",), ("-C", "embed-bitcode=no", "-g"), ("-C", "lto=fat"), ("-C", "instrument-coverage"),
+        ("-g", "-C", "link-arg=-Wl,--compress-debug-sections=zlib"),
         ("-g", "-C", "link-arg=-gz"), ("-g", "-C", "link-args=-Wl,--compress-debug-sections=zlib"), ("-g", "-C", "link-arg=@../args"),
-        ("-g", "-C", "split-debuginfo=packed"),
+        ("-g", "-C", "split-debuginfo=packed"), ("-C", "strip=symbols", "-C", "instrument-coverage"),
     ],
 )  # fmt: skip
 def test_what_names_its_place_is_for_that_place(arena: Arena, more: tuple[str, ...], absolute: bool) -> None:
@@ -79,12 +79,19 @@ def test_debug_information_of_a_library(arena: Arena, absolute: bool) -> None:
 
 
 COMPUTED = {
+    "file!": "const N: usize = file!().len();",
+    "file! of a macro": "macro_rules! n { () => { file!().len() } }\nconst N: usize = n!();",
+    "caller": "const N: usize = core::panic::Location::caller().file().len();",
+    "include_bytes of file!": 'const N: usize = include_bytes!("a.rs").len() + file!().len();',
     "CARGO_MANIFEST_DIR": 'const N: usize = env!("CARGO_MANIFEST_DIR").len();',
     "CARGO_MANIFEST_DIR in parts": 'const N: usize = env!(concat!("CARGO_MANIFEST", "_DIR")).len();',
+    "OUT_DIR beside an include": 'include!(concat!(env!("OUT_DIR"), "/gen.rs"));\nconst N: usize = env!(concat!("OUT_", "DIR")).len();',
     "OUT_DIR in a raw string": 'include!(concat!(env!("OUT_DIR"), "/gen.rs"));\nconst N: usize = env!(r"OUT_DIR").len();',
+    "OUT_DIR escaped": 'include!(concat!(env!("OUT_DIR"), "/gen.rs"));\nconst N: usize = env!("OUT_\\x44IR").len();',
     "OUT_DIR in a comment": 'include!(concat!(env!("OUT_DIR"), "/gen.rs")); // include!(concat!(env!("OUT_DIR"),\nconst N: '
     'usize = env!("OUT_DIR",).len();',
     "generated code asks": 'include!(concat!(env!("OUT_DIR"), "/where.rs"));',
+    "generated code asks its caller": 'include!(concat!(env!("OUT_DIR"), "/caller.rs"));',
     "include_str": 'const N: usize = include_str!(concat!(env!("OUT_DIR"), "/gen.rs")).len() + '
     'include_str!(concat!(env!("OUT_DIR"), "/path")).len();',
 }
@@ -110,8 +117,14 @@ def test_a_program_that_computes_with_its_place(arena: Arena, how: str, absolute
 
 
 MACROS = {
+    "current_dir": "std::env::current_dir().unwrap().as_os_str().len().to_string()",
+    "current_dir, by the system": 'std::fs::read_link("/proc/self/cwd").unwrap().as_os_str().len().to_string()',
+    "args": "std::env::args().map(|a| a.len()).sum::<usize>().to_string()",
+    "span": "proc_macro::Span::call_site().file().len().to_string()",
+    "span, local": "proc_macro::Span::call_site().local_file().unwrap().canonicalize().unwrap().as_os_str().len().to_string()",
     "CARGO_MANIFEST_DIR": 'std::env::var("CARGO_MANIFEST_DIR").unwrap().len().to_string()',
     "PWD of a child": 'String::from_utf8(std::process::Command::new("sh").args(["-c", "pwd | wc -c"]).output().unwrap().stdout).unwrap()',
+    "canonicalize": 'std::fs::canonicalize("src").unwrap().as_os_str().len().to_string()',
 }
 
 
@@ -128,6 +141,21 @@ def test_a_macro_that_computes_with_its_place(arena: Arena, how: str, absolute: 
             w.tool(w.path(place) / "out" / "a")
 
     arena.play(steps)
+
+
+@scenario("sh")
+def test_a_variable_without_a_dependency_file(w: World) -> None:
+    """--emit=link alone: nobody lists the variables of the source."""
+    _both(
+        w,
+        'fn main() { std::process::exit(env!("CARGO_MANIFEST_DIR").len() as i32) }\n',
+        *SILENT,
+        kind="bin",
+        emit="link",
+        env={"CARGO_MANIFEST_DIR": "@"},
+    )
+    for place in PLACES:
+        w.tool(w.path(place) / "out" / "a")
 
 
 @scenario("sh")

@@ -77,6 +77,51 @@ def test_a_crate_behind_a_crate_does_not_fit(w: World) -> None:
 
 
 @scenario("sh")
+def test_a_crate_behind_a_crate_goes(w: World) -> None:
+    """Without it rustc does not compile."""
+    w.write("a.rs", "pub fn f() -> u32 { b::through() }\n")
+    more = ("--extern", "b=deps/libb.rlib", "-L", "dependency=deps")
+    _crate(w, "c", "#[inline(always)] pub fn value() -> u32 { 1 }\n")
+    _crate(w, "b", "#[inline(always)] pub fn through() -> u32 { c::value() }\n", "--extern", "c=deps/libc.rlib")
+    build(w, *more, expect=MISS)
+    w.remove("deps/libc.rlib", "deps/libc.rmeta")
+    changed(w, *more)
+
+
+@scenario("sh")
+def test_an_extern_crate_goes(w: World) -> None:
+    """The one that the command line names, by path or by name."""
+    w.write("a.rs", USES)
+    for more in (("--extern", "b=deps/libb.rlib"), ("--extern", "b", "-L", "deps")):
+        _crate(w, "b", "pub fn value() -> u32 { 1 }\n")
+        build(w, *more)
+        w.remove("deps/libb.rlib", "deps/libb.rmeta")
+        changed(w, *more)
+
+
+@scenario("sh")
+def test_a_second_crate_of_the_name_appears(w: World) -> None:
+    """Found by search path: two candidates are one too many."""
+    w.write("a.rs", USES)
+    _crate(w, "b", "pub fn value() -> u32 { 1 }\n")
+    cached(w, "--extern", "b", "-L", "deps")
+    _crate(w, "b", "pub fn value() -> u32 { 2 }\n", "-C", "metadata=x", "-C", "extra-filename=-x")
+    changed(w, "--extern", "b", "-L", "deps")
+
+
+@scenario("sh")
+def test_a_crate_appears_in_another_directory(w: World) -> None:
+    """-L first -L second: the same name in both, with other content."""
+    w.write("a.rs", USES)
+    w.mkdir("first")
+    _crate(w, "b", "pub fn value() -> u32 { 1 }\n", folder="second")
+    more = ("--extern", "b", "-L", "first", "-L", "second")
+    cached(w, *more)
+    _crate(w, "b", "#[inline] pub fn value() -> u32 { 2 }\n", "-C", "metadata=x", folder="first")
+    changed(w, *more)
+
+
+@scenario("sh")
 def test_two_crates_of_one_name(w: World) -> None:
     """As cargo has two versions of a package: extra-filename keeps them apart."""
     for number in ("1", "2"):
@@ -84,7 +129,7 @@ def test_two_crates_of_one_name(w: World) -> None:
         cached(w, "-C", f"metadata={number}", "-C", f"extra-filename=-{number}", source=f"v{number}/a.rs")
 
 
-@pytest.mark.parametrize("search", [("-L", "native=n")])
+@pytest.mark.parametrize("search", [("-L", "native=n"), ("-L", "n"), ("-L", "all=n")])
 @pytest.mark.parametrize("kind", ["bin", "lib"])
 def test_a_static_library_changes(arena: Arena, kind: str, search: tuple[str, str]) -> None:
     """-l static: linked into a program, packed into an rlib; it changes, and it goes."""
@@ -105,7 +150,7 @@ def test_a_static_library_changes(arena: Arena, kind: str, search: tuple[str, st
     arena.play(steps)
 
 
-@pytest.mark.parametrize("what", ["native="])
+@pytest.mark.parametrize("what", ["native=", "", "all="])
 def test_a_static_library_appears_earlier(arena: Arena, what: str) -> None:
     """In a directory that is searched first."""
 
@@ -125,7 +170,7 @@ def test_a_static_library_appears_earlier(arena: Arena, what: str) -> None:
     arena.play(steps)
 
 
-@pytest.mark.parametrize("what", ["native="])
+@pytest.mark.parametrize("what", ["native=", ""])
 def test_a_shared_library_appears_beside_a_static_one(arena: Arena, what: str) -> None:
     """-l n: the linker prefers the shared one."""
 

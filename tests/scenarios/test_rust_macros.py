@@ -11,6 +11,8 @@ READS = {
     "File::open": 'std::fs::read_to_string("data").unwrap_or_default()',
     "through a directory": 'std::fs::read_to_string("sub/../data").unwrap_or_default()',
     "absolute": 'std::fs::read_to_string(std::env::current_dir().unwrap().join("data")).unwrap_or_default()',
+    "through /proc": 'std::fs::read_to_string("/proc/self/cwd/data").unwrap_or_default()',
+    "through /proc and a link": 'std::fs::read_to_string("/proc/thread-self/root/proc/self/cwd/data").unwrap_or_default()',
     "from another thread": 'std::thread::spawn(|| std::fs::read_to_string("data").unwrap_or_default()).join().unwrap()',
     "after chdir": 'std::env::set_current_dir("sub").unwrap(); let t = std::fs::read_to_string("../data"); '
     'std::env::set_current_dir("..").unwrap(); t.unwrap_or_default()',
@@ -18,6 +20,10 @@ READS = {
     "by a grandchild": 'String::from_utf8(std::process::Command::new("sh").args(["-c", "(cat data) 2>&1 | '
     'cat"]).output().unwrap().stdout).unwrap()',
     "by a copy": 'let p = format!("{}/m-{}", std::env::var("TMPDIR").unwrap(), std::process::id()); std::fs::copy("data", &p).unwrap(); '
+    "let t = std::fs::read_to_string(&p).unwrap(); std::fs::remove_file(&p).unwrap(); t",
+    "by a hard link": 'let p = format!("l-{}", std::process::id()); std::fs::hard_link("data", &p).unwrap(); '
+    "let t = std::fs::read_to_string(&p).unwrap(); std::fs::remove_file(&p).unwrap(); t",
+    "by a symlink": 'let p = format!("l-{}", std::process::id()); std::os::unix::fs::symlink("data", &p).unwrap(); '
     "let t = std::fs::read_to_string(&p).unwrap(); std::fs::remove_file(&p).unwrap(); t",
     "by size": 'std::fs::metadata("data").unwrap().len().to_string()',
     "renamed and back": 'std::fs::rename("data", "data2").unwrap(); let t = std::fs::read_to_string("data2").unwrap(); '
@@ -63,6 +69,10 @@ ENVIRONMENT = {
     "environ": 'extern "C" { static environ: *const *const std::ffi::c_char; } unsafe { let mut p = environ; let mut out = String::new(); '
     'while !(*p).is_null() { let s = std::ffi::CStr::from_ptr(*p).to_string_lossy().into_owned(); if s.starts_with("X=") { out '
     '= s; } p = p.add(1); } out }',
+    "/proc/self/environ": 'let t = std::fs::read("/proc/self/environ").unwrap(); t.split(|b| *b == 0).filter(|s| '
+    's.starts_with(b"X=")).map(|s| String::from_utf8_lossy(s)).collect()',
+    "/proc/PID/environ": 'let t = std::fs::read(format!("/proc/{}/environ", std::process::id())).unwrap(); '
+    't.split(|b| *b == 0).filter(|s| s.starts_with(b"X=")).map(|s| String::from_utf8_lossy(s)).collect()',
     "a child": 'String::from_utf8(std::process::Command::new("sh").args(["-c", "echo $X"]).output().unwrap().stdout).unwrap()',
     "printenv": 'String::from_utf8(std::process::Command::new("/usr/bin/printenv").arg("X").output().unwrap().stdout).unwrap()',
     "a variable that rustc ignores": 'std::env::var("RUST_BACKTRACE").unwrap_or_default()',
@@ -106,6 +116,9 @@ NAMES = {
     'e.unwrap().file_name().into_string().unwrap()).collect(); v.sort(); v.join(",")',
     "kinds": 'std::fs::read_dir("dir").unwrap().filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir()).count().to_string()',
     "exists": 'std::path::Path::new("dir/x").exists().to_string()',
+    "is_dir": 'std::path::Path::new("dir/x").is_dir().to_string()',
+    "read_link": 'format!("{:?}", std::fs::read_link("dir/link"))',
+    "canonicalize": 'std::fs::canonicalize("dir/link").unwrap().file_name().unwrap().to_string_lossy().into_owned()',
     "glob": 'String::from_utf8(std::process::Command::new("sh").args(["-c", "echo dir/*"]).output().unwrap().stdout).unwrap()',
     "statx from a child": 'std::process::Command::new("test").args(["-e", "dir/x"]).status().unwrap().success().to_string()',
 }  # fmt: skip
@@ -124,11 +137,16 @@ def _a_file_becomes_a_directory(w: World) -> None:
     w.mkdir("dir/old")
 
 
+def _a_link_is_turned(w: World) -> None:
+    w.symlink("dir/link", "../second")
+
+
 @pytest.mark.parametrize(
     ("how", "edit"),
     [
         ("names", _a_file_appears), ("kinds", _a_directory_appears), ("kinds", _a_file_becomes_a_directory), ("exists", _a_file_appears),
-        ("glob", _a_file_appears),
+        ("exists", _a_directory_appears), ("is_dir", _a_directory_appears), ("read_link", _a_link_is_turned),
+        ("canonicalize", _a_link_is_turned), ("glob", _a_file_appears),
         ("statx from a child", _a_file_appears),
     ],
 )  # fmt: skip
@@ -138,6 +156,9 @@ def test_a_macro_looks_at_names(arena: Arena, how: str, edit: object) -> None:
     def steps(w: World) -> None:
         more = macro_crate(w, NAMES[how])
         w.write("dir/old", "")
+        w.write("first", "")
+        w.write("second", "")
+        w.symlink("dir/link", "../first")
         build(w, *more)
         build(w, *more)
         edit(w)  # type: ignore[operator]
@@ -147,10 +168,27 @@ def test_a_macro_looks_at_names(arena: Arena, how: str, edit: object) -> None:
     arena.play(steps)
 
 
+@scenario("sh")
+def test_a_directory_that_a_macro_asks_for_goes(w: World) -> None:
+    """is_dir of an empty directory, and of one that becomes a file."""
+    more = macro_crate(w, NAMES["is_dir"])
+    w.mkdir("dir/x")
+    build(w, *more)
+    build(w, *more)
+    w.path("dir/x").rmdir()
+    changed(w, *more)
+    w.write("dir/x", "")
+    build(w, *more)
+    w.remove("dir/x")
+    w.mkdir("dir/x")
+    build(w, *more)
+
+
 CLOCKS = {
     "SystemTime": 'format!("{:?}", std::time::SystemTime::now())',
     "gettimeofday": 'extern "C" { fn gettimeofday(t: *mut [i64; 2], z: *mut u8) -> i32; } let mut t = [0; 2]; '
     'unsafe { gettimeofday(&mut t, std::ptr::null_mut()); } format!("{t:?}")',
+    "a child": 'String::from_utf8(std::process::Command::new("date").arg("+%s%N").output().unwrap().stdout).unwrap()',
 }  # fmt: skip
 
 
@@ -166,13 +204,36 @@ def test_a_macro_reads_the_clock(arena: Arena, how: str) -> None:
     assert len(seen) == 3, f"{len(seen)} results of 3 compiles: the time is frozen"
 
 
+@scenario("sh")
+def test_a_macro_reads_stdin(w: World) -> None:
+    """What comes on stdin is an input that nobody can know beforehand."""
+    more = macro_crate(w, "std::io::read_to_string(std::io::stdin()).unwrap()")
+    build(w, *more, stdin=b"one")
+    build(w, *more, stdin=b"one")
+    changed(w, *more, stdin=b"two")
+
+
+@scenario("sh")
+def test_a_macro_reads_stdin_through_dev(w: World) -> None:
+    """The same by the name of a device."""
+    more = macro_crate(w, 'std::fs::read_to_string("/dev/stdin").unwrap_or_default()')
+    build(w, *more, stdin=b"one")
+    changed(w, *more, stdin=b"two")
+
+
 EFFECTS = {
     "writes": 'std::fs::write("made", "text").unwrap(); String::new()',
     "appends": 'use std::io::Write; '
     'std::fs::OpenOptions::new().append(true).create(true).open("made").unwrap().write_all(b"x").unwrap(); String::new()',
+    "makes a directory": 'let _ = std::fs::create_dir("made"); String::new()',
     "makes a link": 'let _ = std::os::unix::fs::symlink("data", "made"); String::new()',
+    "makes a link to a directory": 'let _ = std::os::unix::fs::symlink("deps", "made"); String::new()',
+    "removes": 'let _ = std::fs::remove_file("data"); String::new()',
     "renames": 'let _ = std::fs::rename("data", "made"); String::new()',
+    "changes a mode": 'use std::os::unix::fs::PermissionsExt; std::fs::set_permissions("data", '
+    'std::fs::Permissions::from_mode(0o600)).unwrap(); String::new()',
     "truncates": 'std::fs::OpenOptions::new().write(true).open("data").unwrap().set_len(1).unwrap(); String::new()',
+    "makes a fifo": 'let _ = std::process::Command::new("mkfifo").arg("made").status(); String::new()',
     "prints": 'println!("hello"); eprintln!("there"); String::new()',
 }  # fmt: skip
 

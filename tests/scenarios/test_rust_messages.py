@@ -22,11 +22,21 @@ def test_warnings_are_told_again(arena: Arena, how: str) -> None:
         w.write("q.rs", "pub fn quiet() {}\n")
         build(w, *FORMATS[how], expect=MISS)
         build(w, *FORMATS[how], expect=HIT)
+        build(w, source="q.rs")
         build(w, *FORMATS[how], source="q.rs")
         build(w, *FORMATS[how], source="q.rs", emit="metadata")
         build(w, "-g", source="q.rs", kind="rlib")
 
     arena.play(steps)
+
+
+@scenario("sh")
+def test_all_formats_one_after_the_other(w: World) -> None:
+    """Each is right, first and again."""
+    w.write("a.rs", WARNS)
+    for _ in range(2):
+        for words in FORMATS.values():
+            build(w, *words)
 
 
 @scenario("sh")
@@ -123,3 +133,47 @@ def test_a_variable_makes_rustc_talk(w: World) -> None:
     build(w, "-Zmacro-backtrace", "-Ztreat-err-as-bug=0", channel="nightly", expect=ANY)
     build(w, "-Zinput-stats", channel="nightly")
     build(w, "-Zinput-stats", channel="nightly")
+
+
+@scenario("sh")
+def test_clippy_finds_its_settings(w: World) -> None:
+    """clippy.toml appears, changes, goes; CLIPPY_ARGS, CLIPPY_CONF_DIR."""
+    driver = rustc().removesuffix("rustc") + "clippy-driver"
+    w.write("a.rs", "pub fn f(a: u8, b: u8, c: u8, d: u8) -> u8 { a + b + c + d }\n")
+    w.mkdir("out")
+    w.mkdir("conf")
+
+    def clippy(**env: str) -> object:
+        env = {"CARGO_MANIFEST_DIR": str(w.root), **env}
+        return w.run(
+            driver,
+            rustc(),
+            "--crate-name",
+            "a",
+            "--edition=2021",
+            "a.rs",
+            "--crate-type",
+            "lib",
+            "--emit=dep-info,metadata",
+            "--out-dir",
+            "out",
+            env=env,
+        )
+
+    clippy()
+    clippy()
+    w.write("clippy.toml", "too-many-arguments-threshold = 2\n")
+    clippy()
+    clippy()
+    w.write("clippy.toml", "too-many-arguments-threshold = 3\n")
+    clippy()
+    w.write("clippy.toml", "too-many-arguments-threshold = 9\n")
+    clippy()
+    w.write("conf/.clippy.toml", "too-many-arguments-threshold = 2\n")
+    clippy(CLIPPY_CONF_DIR=str(w.path("conf")))
+    w.remove("clippy.toml")
+    clippy()
+    clippy(CLIPPY_ARGS="-W__CLIPPY_HACKERY__clippy::pedantic__CLIPPY_HACKERY__")
+    clippy(CLIPPY_ARGS="-W__CLIPPY_HACKERY__clippy::pedantic__CLIPPY_HACKERY__-Dclippy::all__CLIPPY_HACKERY__")
+    clippy(CLIPPY_DISABLE_DOCS_LINKS="1")
+    clippy()

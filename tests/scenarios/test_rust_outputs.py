@@ -59,7 +59,16 @@ def test_what_stood_there(w: World) -> None:
     build(w, expect=HIT, keep=True)
 
 
-@pytest.mark.parametrize("name", ["liba.rlib", "liba.rmeta"])
+@scenario("sh")
+def test_an_output_is_read_only(w: World) -> None:
+    """rustc refuses to replace it, whoever asks."""
+    w.write("a.rs", TEXT)
+    cached(w)
+    w.path("out/liba.rlib").chmod(0o444)
+    build(w, keep=True)
+
+
+@pytest.mark.parametrize("name", ["liba.rlib", "liba.rmeta", "a.d"])
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
 def test_an_output_that_is_a_link(arena: Arena, name: str, target: str) -> None:
     """As rustc treats it: replaced, or written through."""
@@ -101,6 +110,24 @@ def test_kinds_of_outputs(arena: Arena, emit: str) -> None:
             build(w, emit=kind)
 
     arena.play(steps)
+
+
+@scenario("sh")
+def test_there_is_no_such_directory(w: World) -> None:
+    """--out-dir that is missing, is a file, is a link to a directory."""
+    w.write("a.rs", TEXT)
+    cached(w)
+    shutil.rmtree(w.path("out"))
+    w.run(rustc(), *WORDS)
+    shutil.rmtree(w.path("out"), ignore_errors=True)
+    w.run(rustc(), *(word.replace("dep-info,", "") for word in WORDS))
+    shutil.rmtree(w.path("out"), ignore_errors=True)
+    w.write("out", "a file")
+    w.run(rustc(), *WORDS)
+    w.remove("out")
+    w.mkdir("real")
+    w.symlink("out", "real")
+    w.run(rustc(), *WORDS)
 
 
 @scenario("sh")

@@ -362,7 +362,9 @@ class FileMemory:
 
 
 def _is_there(path: str) -> bool:
-    """Is there something that the compiler could open, or could come to open behind a link?"""
+    """Is there something that the compiler could open, or could come to open behind a link?  With a slash at its end: anything at all?"""
+    if path.endswith("/"):
+        return os.path.lexists(path[:-1])
     try:
         return not stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError as e:

@@ -10,6 +10,7 @@ from sccache.hashing.digest import digest
 NO_DIRECTORY = b""
 PRESENT = b"directory"
 """Instead of a digest: what counts is that there is a directory."""
+_LEADS = b"leads to "
 
 
 def names_digest(path: str) -> bytes:
@@ -22,6 +23,13 @@ def names_digest(path: str) -> bytes:
     return digest("\0".join(names).encode("utf-8", "surrogateescape"))
 
 
+def leads_to(path: str) -> bytes:
+    """A word for where a path leads, links followed."""
+    return _LEADS + digest(os.fsencode(os.path.realpath(path)))
+
+
 def still_holds(path: str, recorded: bytes) -> bool:
-    """Whether the directory is as recorded, by `names_digest` or PRESENT."""
+    """Whether this is as recorded, by `names_digest`, PRESENT or `leads_to`."""
+    if recorded.startswith(_LEADS):
+        return leads_to(path) == recorded
     return os.path.isdir(path) if recorded == PRESENT else names_digest(path) == recorded

@@ -37,5 +37,6 @@ def _differences(variant: Variant, files: FileMemory) -> Iterator[str]:
             yield f"{known.path} has other content"
     for directory, names in variant.absent.items():
         for name in names:
-            if os.path.isfile(os.path.join(directory, name)):
-                yield f"{os.path.join(directory, name)} was not there"
+            path = os.path.join(directory, name)
+            if os.path.lexists(path[:-1]) if name.endswith("/") else os.path.isfile(path):
+                yield f"{path.rstrip('/')} was not there"

@@ -11,7 +11,8 @@
                | "n" text | "u" text                   ; a way out: a connection; something that cannot be followed
                | "i" pid " " <path> | "q" pid " "      ; a program that has the preloaded part began; ended
                | "t" name | "e" name                   ; a variable, read by the program itself; by code that was loaded later
-               | "E" <path> | "c" <path>               ; code loaded later: could read all variables; read the clock
+               | "E" <path> | "c" <path> | "l" <path>  ; code loaded later: could read all variables; read the clock; asked for a real name
+               | "C" <path>                            ; a program read the clock by itself
                | "!" text                              ; nothing was observed, and why
     <stamp>  ::= dev " " inode " " size " " mtime ns " " ctime ns " "     ; as it was then
     <path>   ::= absolute; "." and "//" are collapsed, ".." is not
@@ -70,6 +71,9 @@ class Observation(Struct, frozen=True, kw_only=True):
     macro_variables: tuple[str, ...] = ()
     whole_environment: tuple[str, ...] = ()
     clocks: tuple[str, ...] = ()
+    tool_clocks: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """Paths whose real names code loaded later asked for; "." is the working directory's."""
     first_written: Mapping[str, int] = {}
     """Path → its place in the report."""
 
@@ -81,7 +85,7 @@ class Observation(Struct, frozen=True, kw_only=True):
 
 _LISTS = {
     "a": "absent", "d": "listed", "D": "directories", "o": "others", "x": "executed", "n": "network", "u": "unknown", "t": "tool_variables",
-    "e": "macro_variables", "E": "whole_environment", "c": "clocks",
+    "e": "macro_variables", "E": "whole_environment", "c": "clocks", "C": "tool_clocks", "l": "links",
 }  # fmt: skip
 
 

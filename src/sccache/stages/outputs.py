@@ -127,7 +127,7 @@ def _write_all(job: Job, entry: Entry, mask: int) -> None:
     """The dependency file first, as compilers do: where that fails they leave no object."""
     depfile = job.parsed.depfile
     if depfile is not None:
-        _write_text_file(job.path(depfile.path), _depfile_data(job, depfile, entry), 0o666 & mask)
+        write_text_file(job.path(depfile.path), _depfile_data(job, depfile, entry), 0o666 & mask)
     for output in job.parsed.outputs:
         if entry.has(output.role):
             base = 0o777 if entry.is_executable(output.role) else 0o666
@@ -150,7 +150,7 @@ def _depfile_data(job: Job, depfile: Depfile, entry: Entry) -> bytes:
     return os.fsencode(depfiles.render(job.driver.family, depfile.targets, names, phony=depfile.phony))
 
 
-def _write_text_file(path: str, data: bytes, mode: int) -> None:
+def write_text_file(path: str, data: bytes, mode: int) -> None:
     """Write as the compiler does: through an existing file or link, a new file with the caller's umask.
 
     Not emptied first: what is written after that, ext4 brings to the disk when the file is closed, which took 0.5 ms of a hit.

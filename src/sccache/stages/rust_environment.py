@@ -30,7 +30,10 @@ _OUR_PREFIX = "SCCACHE_"
 _NOT_IN_EVERYTHING = environment.VOLATILE | {"LD_PRELOAD"}
 """Beside our own: what changes from build to build by itself."""
 _FINDS_FILES = r'include(?:_str|_bytes)?!\s*\(\s*concat!\s*\(\s*env!\s*\(\s*"{name}"\s*,?\s*\)\s*,'
-_NAMES_ITS_FILE = re.compile(rb"\bfile!")
+_NAMES_ITS_FILE = re.compile(rb"\bfile!|\bcaller\b")
+_READS = re.compile(rb"\benv!")
+_READS_PLAINLY = re.compile(rb"\benv!\s*[(\[{]\s*\"\w+\"\s*,?\s*[)\]}]")
+"""Any other argument of env! may spell a name that is not seen: concat!, escapes, raw strings."""
 
 
 class Reads(Struct, frozen=True):
@@ -56,7 +59,7 @@ def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterab
         kind = "v"
         if value is not None and name not in reads.macros and roots.word(value) != value:
             texts = list(sources) if texts is None else texts
-            by_tool = name in FINDING_VARIABLES and name not in (reads.declared or ())
+            by_tool = name in FINDING_VARIABLES and reads.declared is not None and name not in reads.declared
             kind = "m" if by_tool or _only_finds_files(name, texts) else "v"
         found.append((name, _word(kind, value, roots)))
     if reads.everything:
@@ -92,7 +95,8 @@ def _only_finds_files(name: str, texts: Sequence[bytes]) -> bool:
     including = re.compile(_FINDS_FILES.format(name=re.escape(name)).encode())
     mentions = sum(text.count(mention) for text in texts)
     included = sum(len(including.findall(text)) for text in texts)
-    return mentions == included > 0 and not any(_NAMES_ITS_FILE.search(text) for text in texts)
+    plain = all(len(_READS.findall(text)) == len(_READS_PLAINLY.findall(text)) for text in texts)
+    return plain and mentions == included > 0 and not any(_NAMES_ITS_FILE.search(text) for text in texts)
 
 
 def is_remembered(recorded: Sequence[tuple[str, str]]) -> bool:

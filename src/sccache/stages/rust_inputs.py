@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from sccache.compilers.rust import depinfo
 from sccache.hashing.files import FileMemory
-from sccache.hashing.listing import NO_DIRECTORY, PRESENT, names_digest
+from sccache.hashing.listing import NO_DIRECTORY, PRESENT, leads_to, names_digest
 from sccache.model import FileFacts
 from sccache.preprocessor_cache.manifest import Input
 from sccache.stages.inputs import CLOCK_GRANULARITY_NS
@@ -35,11 +35,14 @@ UNOBSERVED_MACRO = "procedural macro not observed"
 UNOBSERVED_LINK = "linker not observed"
 
 _MACHINE = re.compile(
-    r"/(?:proc/(?:self|thread-self|\d+)(?:/.*)?|proc/(?:meminfo|stat|filesystems|sys/(?:vm|kernel)/.*)|sys/fs/cgroup(?:/.*)?|sys/devices/system/(?:cpu|node)(?:/.*)?"
-    r"|sys/kernel/mm/transparent_hugepage(?:/.*)?|dev/(?:null|zero|tty|urandom|random|full|shm|pts/\d+|fd/\d+|std(?:in|out|err)))"
+    r"/(?:proc/(?:self|thread-self|\d+)(?:/(?:exe|maps|cgroup|mountinfo|mounts|stat|statm|status|limits|comm|oom_score_adj"
+    r"|task(?:/\d+(?:/comm)?)?|fd(?:/\d+)?))?|proc/(?:meminfo|stat|filesystems|sys/(?:vm|kernel)/.*)|sys/fs/cgroup(?:/.*)?|sys/devices/system/(?:cpu|node)(?:/.*)?"
+    r"|sys/kernel/mm/transparent_hugepage(?:/.*)?|dev/(?:null|zero|tty|urandom|random|full|shm|pts/\d+|fd/[1-9]\d*|std(?:out|err)))"
 )
 """What allocators, thread pools and terminals ask: nothing of it is in a result."""
-_CRATE = re.compile(r"lib.+\.(?:rlib|rmeta|so|dylib|a)|.+\.dll")
+_CRATE = re.compile(r"lib.+\.(?:rlib|rmeta|so|dylib)|.+\.dll")
+_HASH = re.compile(r"-[^-]*$")
+"""What cargo adds to a crate's name."""
 _KERNEL = ("/proc/", "/sys/", "/dev/")
 LINKERS = re.compile(
     r"(?:.*-)?(?:cc|gcc|g\+\+|c\+\+|clang|clang\+\+|gcc-ar|ar|as|ld|ld\.(?:bfd|gold|lld|mold)|collect2|lto-wrapper|lto1|rust-lld|lld|mold|wild|dlltool|strip|objcopy"
@@ -57,11 +60,13 @@ class Found(Struct, frozen=True):
 
     inputs: tuple[Input, ...]
     optional: tuple[Input, ...]
-    """Crates that rustc found by itself: it opens all of a name and takes the one whose hash the dependents recorded, so one that is
-    not there now was another's, or the compile would fail."""
+    """Crates of a name of which rustc found several: it opens all and takes the one whose hash the dependents recorded, so one that is
+    not there now was left by another build, or the compile would fail."""
     absent: Mapping[str, tuple[str, ...]]
     listings: tuple[tuple[str, bytes], ...]
     reads: Reads
+    knows_place: bool = False
+    """A macro asked for the real name of a place, and may have computed with it."""
 
 
 def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> Found | str:
@@ -79,21 +84,25 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
     absent = _absences(seen, places)
     listings = [(path, names_digest(path)) for path in seen.listed if places.is_listing(path)]
     listings += [(path, PRESENT) for path in _lonely(seen, inputs, places)]
+    listings += [(path, leads_to(path)) for path in seen.links if path.startswith("/") and not places.is_own(path)]
     if absent is None or any(names == NO_DIRECTORY for _, names in listings):
         return CHANGED
     declared = depinfo.read(job.path(job.parsed.depinfo)) if job.parsed.depinfo else None
     variables = tuple(name for name, _ in declared.env) if declared else None if job.source else ()
     programs = [path for path in seen.executed if path not in (job.driver.path, job.driver.real, job.driver.inner)]
-    others = [path for path in programs if not LINKERS.fullmatch(os.path.basename(path))]
+    others = [path for path in programs if not LINKERS.fullmatch(os.path.basename(path)) or _is_script(path)]
+    if others and any(
+        not LINKERS.fullmatch(os.path.basename(path)) for path in seen.tool_clocks if path not in (job.driver.path, job.driver.real)
+    ):
+        return CLOCK
     everything = bool(seen.whole_environment) or bool(others) or bool(_unfinished(job, seen))
     tool = tuple(name for name in seen.tool_variables if name != "PATH" or programs)
     reads = Reads(tool, seen.macro_variables, variables, everything=everything)
-    externs = {os.path.normpath(job.path(path)) for _, path in job.parsed.externs if path}
-    optional = tuple(known for known in inputs if places.is_crate(known.path) and known.path not in externs)
+    optional = _ambiguous(job, [known for known in inputs if places.is_crate(known.path)])
     strict = tuple(known for known in inputs if known not in optional)
-    return (
-        Found(strict, optional, absent, tuple(listings), reads) if _are_text((*reads.tool, *reads.macros, *(variables or ()))) else UNKNOWN
-    )
+    if not _are_text((*reads.tool, *reads.macros, *(variables or ()))):
+        return UNKNOWN
+    return Found(strict, optional, absent, tuple(listings), reads, bool(seen.links))
 
 
 def _objection(job: RustJob, seen: Observation) -> str:
@@ -104,16 +113,28 @@ def _objection(job: RustJob, seen: Observation) -> str:
     if seen.clocks:
         return CLOCK
     kernel = [item.path for item in (*seen.reads, *seen.looked) if item.path.startswith(_KERNEL)]
-    if any(not _MACHINE.fullmatch(path) and not _is_job_server(job, path) for path in (*kernel, *seen.others)):
+    strange = [path for path in (*kernel, *seen.others) if not _MACHINE.fullmatch(path) and not _is_job_server(job, path)]
+    if strange:
+        log.debug("%s is no file whose content could be compared", strange[0])
         return UNKNOWN
-    if any(not _is_expected(job, path) for path in seen.written):
-        return WRITES
-    return ""
+    return WRITES if _leaves_more(job, seen) else ""
 
 
-def _is_expected(job: RustJob, path: str) -> bool:
-    """Whether something that was written is an output, gone again, or no file."""
-    return path.startswith(_KERNEL) or path in job.output_paths() or not os.path.isfile(path)
+def _leaves_more(job: RustJob, seen: Observation) -> bool:
+    """Whether the run made or removed something beside its outputs, which a hit would not."""
+    outputs = job.output_paths()
+    before = {item.path: item.index for item in (*reversed(seen.looked), *reversed(seen.reads))}
+    for path, index in seen.first_written.items():
+        if path.startswith(_KERNEL) or path in outputs:
+            continue
+        if os.path.lexists(path):
+            if not (os.path.isdir(path) and any(output.startswith(path + "/") for output in outputs)):
+                log.debug("%s was written", path)
+                return True
+        elif before.get(path, index) < index:
+            log.debug("%s was removed", path)
+            return True
+    return False
 
 
 def _is_job_server(job: RustJob, path: str) -> bool:
@@ -134,8 +155,7 @@ class _Places:
         self._first_written = seen.first_written
         self._outputs = set(job.output_paths())
         self._gone = {path for path in seen.written if not os.path.exists(path)}
-        crates = [job.parsed.out_dir, *job.parsed.crate_dirs]
-        self._crates = {os.path.normpath(job.path(name)) for name in crates if name}
+        self._crates = {os.path.normpath(job.path(name)) for name in job.parsed.dependency_dirs}
         self._passing = {os.path.normpath(job.request.env.get(name, "")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
         self._sysroot = job.driver.sysroot + "/" if job.driver.sysroot else "\0"
 
@@ -189,6 +209,16 @@ def _lonely(seen: Observation, inputs: Iterable[Input], places: _Places) -> list
     ]
 
 
+def _ambiguous(job: RustJob, crates: Sequence[Input]) -> tuple[Input, ...]:
+    """Of the crates that rustc found by itself, those of one name and several hashes."""
+    externs = {os.path.normpath(job.path(path)) for _, path in job.parsed.externs if path}
+    found = [(known, os.path.basename(known.path).rpartition(".")[0]) for known in crates if known.path not in externs]
+    stems: dict[str, set[str]] = {}
+    for _, stem in found:
+        stems.setdefault(_HASH.sub("", stem), set()).add(stem)
+    return tuple(known for known, stem in found if len(stems[_HASH.sub("", stem)]) > 1)
+
+
 def _inputs(opened: Mapping[str, Seen | None], files: FileMemory, places: _Places, start_ns: int) -> tuple[Input, ...] | str:
     """Facts of what was opened.  A file that was written after the start may have been written again just after it was read."""
     found: list[Input] = []
@@ -211,19 +241,19 @@ def _absences(seen: Observation, places: _Places) -> dict[str, tuple[str, ...]] 
     for path in seen.absent:
         if path.startswith(_KERNEL) or places.is_own(path) or places.is_crate(path):
             continue
-        if os.path.lexists(path) and not os.path.isdir(path):
+        if os.path.lexists(path):
             log.debug("%s appeared during the compile", path)
             return None
-        absent.setdefault(os.path.dirname(path) or "/", set()).add(os.path.basename(path))
-    return {place: tuple(sorted(names - {""})) for place, names in absent.items()}
+        absent.setdefault(os.path.dirname(path) or "/", set()).add(os.path.basename(path) + "/")  # not even a directory
+    return {place: tuple(sorted(names - {"/"})) for place, names in absent.items()}
 
 
 def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     """The inputs of a run that was not observed, by rustc's own list: only where no macro and no linker can have read more."""
     if job.parsed.links or job.parsed.native_libs or job.parsed.native_dirs:
         return UNOBSERVED_LINK
-    if job.driver.inner or not job.driver.transparent:
-        return UNKNOWN  # a script may read anything
+    if job.driver.inner or not job.driver.transparent or job.parsed.named_files:
+        return UNKNOWN  # a script may read anything; a target's description may be found elsewhere next time
     crates = [path for _, path in job.parsed.externs if path]
     if any(map(_is_library, crates)) or any(_holds_libraries(job.path(name)) for name in job.parsed.crate_dirs):
         return UNOBSERVED_MACRO
@@ -232,7 +262,7 @@ def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     if listed is None or not _are_text(names):
         return UNKNOWN
     own = {job.path(name) for name in crates}
-    paths = dict.fromkeys([*own, *map(job.path, (*listed.inputs, *job.parsed.named_files, *job.parsed.argument_files))])
+    paths = dict.fromkeys([*own, *map(job.path, (*listed.inputs, *job.parsed.argument_files))])
     found = []
     for path, facts in zip(paths, files.facts_many(list(paths)), strict=True):
         if facts is None or (max(facts.mtime_ns, facts.ctime_ns) + CLOCK_GRANULARITY_NS >= start_ns and path not in own):
@@ -241,8 +271,17 @@ def declared(job: RustJob, files: FileMemory, start_ns: int) -> Found | str:
     return Found(tuple(found), (), {}, (), Reads((*KNOWN_VARIABLES, *names), (), names))
 
 
-KNOWN_VARIABLES = ("RUSTC_BOOTSTRAP", "RUST_TARGET_PATH", "SOURCE_DATE_EPOCH", "RUSTC_FORCE_RUSTC_VERSION")
+KNOWN_VARIABLES = ("RUSTC_LOG", "RUSTC_LOG_COLOR", "RUSTC_BOOTSTRAP", "RUST_TARGET_PATH", "SOURCE_DATE_EPOCH", "RUSTC_FORCE_RUSTC_VERSION")
 """What rustc reads of itself and does not list."""
+
+
+def _is_script(path: str) -> bool:
+    """Whether a program is run by another one, which reads variables by itself."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return True
 
 
 def _is_library(path: str) -> bool:

@@ -7,6 +7,7 @@ looked for in vain (docs/decisions/0015).
 Owns: RustJob, its keys, restoring.  Must not know: storage, the launcher, how a run is observed.
 """
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 
@@ -23,16 +24,18 @@ from sccache.hashing.keys import KeyBuilder
 from sccache.hashing.listing import still_holds
 from sccache.model import CompileRequest, Diagnostics, Terminal
 from sccache.preprocessor_cache.manifest import Variant
+from sccache.stages.outputs import write_text_file
 from sccache.stages.places import Places
 from sccache.stages.rust_environment import differences, is_remembered
 from sccache.stages.rust_roots import RustRoots
 from sccache.stages.rust_toolchains import RustDriver
-from sccache.util.output_files import write_file
 
 DEPINFO_ROLE = "d"
 """Kept with its roots marked, unlike other outputs."""
 _LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
 """What the dynamic loader reads before any program runs: ld.so(8), dyld(1)."""
+_TRACKED_NOTICES = ("artifacts", "future-incompat")
+"""Words of --json that reach the crate's hash."""
 
 
 class RustJob(Struct, frozen=True):
@@ -100,6 +103,7 @@ class RustJob(Struct, frozen=True):
         key.add("directory", self.roots.word(self.request.cwd))
         key.add("outputs", [f"{output.role} {self.roots.word(self.path(output.path))}" for output in self.parsed.outputs])
         key.add("extra files", self.extra)
+        key.add("notices", [word for word in _TRACKED_NOTICES if any(word in arg for arg in self.parsed.context_args)])
         key.add("loader", self.roots.words(environment.pick(self.request.env, _LOADER)))
         if self.parsed.native_cpu:
             key.add("processor", processor())
@@ -149,8 +153,11 @@ class RustJob(Struct, frozen=True):
         return all(entry.has(output.role) for output in self.parsed.outputs if output.required)
 
     def restore(self, entry: Entry) -> None:
-        """Write the entry's files; as rustc does, the directory is made where there is none."""
+        """Write the entry's files; OSError where rustc would refuse to: it says why."""
         mask = ~self.request.umask
+        for path in self.output_paths():
+            if os.path.lexists(path) and os.path.exists(path) and not os.stat(path).st_mode & 0o222:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         visit = self.places.enter(self.output_paths())
         try:
             for output in reversed(self.parsed.outputs):  # what others wait for comes last
@@ -160,9 +167,8 @@ class RustJob(Struct, frozen=True):
             self.places.leave(visit)
 
     def _write(self, entry: Entry, role: str, path: str, mask: int) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if role == DEPINFO_ROLE:
-            write_file(path, 0o666 & mask, self.roots.local(entry.read(role)))
+        if role == DEPINFO_ROLE:  # written through a link, which other outputs replace
+            write_text_file(path, self.roots.local(entry.read(role)), 0o666 & mask)
         else:
             entry.write(role, path, (0o777 if entry.is_executable(role) else 0o666) & mask)
 

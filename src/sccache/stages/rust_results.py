@@ -102,10 +102,17 @@ def _collect(attempt: Attempt, ran: Ran, files: FileMemory) -> Kept | str:
         return "output missing" if attempt.visit.alone else "output written twice at a time"
     diagnostics = _diagnostics(job, ran)
     texts = (diagnostics.stdout, diagnostics.stderr, *(file.data for file in produced))
-    named = job.roots.names if job.parsed.hides_paths else job.roots.named_in(texts)
+    named = job.roots.names if job.parsed.hides_paths or found.knows_place else _named(job, texts)
     environment = rows(found.reads, job.request.env, job.roots, rust_inputs.sources(found.inputs, job.roots.names))
     observed = Observed(found.inputs, found.absent, attempt.start_ns, environment, found.listings, found.optional)
     return Kept(job, produced, diagnostics, observed, bound_to(named))
+
+
+def _named(job: RustJob, texts: Sequence[bytes]) -> tuple[str, ...]:
+    """The roots that a result names, or can have computed with: `file!()` begins as the command line names the source."""
+    named = job.roots.named_in(texts)
+    spelled = job.roots.named_in([os.fsencode(job.parsed.source)])
+    return tuple(root for root in job.roots.names if root in named or root in spelled)
 
 
 def _found(attempt: Attempt, files: FileMemory) -> Found | str:
@@ -162,7 +169,8 @@ async def keep(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: B
 
     def done(error: StorageError | None, duration_ns: int) -> None:
         if error is None:
-            bench.stats.stored(packing_ns + duration_ns)
+            if kept.job.source:  # answers to questions are no compiles
+                bench.stats.stored(packing_ns + duration_ns)
         else:
             log.warning("Error executing cache write: %s", error)
             bench.stats.count("cache_write_errors")

@@ -27,6 +27,7 @@ FILES = {
     "src/lib.rs": "mod m;\npub fn f() -> u32 { m::M }\n",
     "src/m.rs": "pub const M: u32 = 1;\n",
     "src/main.rs": 'fn main() { println!("x") }\n',
+    "src/says.rs": '#![crate_type = "lib"]\npub fn f() {}\n',
     "src/warns.rs": "fn unused() {}\npub fn f() {}\n",
     "src/macro.rs": "extern crate proc_macro;\n",
     "src/with space.rs": "pub fn f() {}\n",

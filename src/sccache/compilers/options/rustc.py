@@ -135,6 +135,7 @@ CODEGEN: Mapping[str, Setting] = {
     "debuginfo": Setting.DEBUGINFO,
     "split-debuginfo": Setting.SPLIT_DEBUGINFO,
     "embed-bitcode": Setting.EMBED_BITCODE,
+    "instrument-coverage": Setting.PACKS,  # compressed names of files
     "lto": Setting.PACKS,
     "linker-plugin-lto": Setting.PACKS,
 }

@@ -65,7 +65,7 @@ def _refusal(found: Gathered, *, cache_linked: bool) -> CannotCache | NotCompila
 def _refused_types(found: Gathered, *, cache_linked: bool) -> CannotCache | None:
     types = found.made_types()
     if not types:
-        return CannotCache("crate-type", "No crate-type passed")
+        return CannotCache("crate-type", "the source says it")
     if not CRATE_TYPES.issuperset(types) or (not cache_linked and not LINKED.isdisjoint(types)):
         return CannotCache("crate-type", ",".join(types))
     return None
@@ -98,6 +98,7 @@ def _compile(found: Gathered, argument_files: tuple[str, ...]) -> RustArguments 
         links=links,
         externs=tuple(found.externs),
         crate_dirs=tuple(found.crate_dirs),
+        dependency_dirs=tuple(found.dependency_dirs),
         native_dirs=tuple(found.native_dirs),
         native_libs=tuple(found.native_libs),
         argument_files=argument_files,

@@ -3,6 +3,8 @@
 Owns: the builder's state and the facts that follow from several options together.  Must not know: what single options mean.
 """
 
+import os
+
 from sccache.compilers.options.rustc import Role
 from sccache.model import CannotCache, Colour
 
@@ -30,6 +32,7 @@ class Gathered:
         self.extra_filename = ""
         self.externs: list[tuple[str, str]] = []
         self.crate_dirs: list[str] = []
+        self.dependency_dirs: list[str] = []
         self.native_dirs: list[str] = []
         self.native_libs: list[str] = []
         self.named_files: list[str] = []
@@ -51,8 +54,18 @@ class Gathered:
         self.refusal = self.refusal or CannotCache(reason, detail)
 
     def made_types(self) -> tuple[str, ...]:
-        """What is made: rustc ignores crate types under --test."""
-        return ("bin",) if Role.TEST in self.seen else tuple(dict.fromkeys(self.crate_types))
+        """What is made: rustc ignores crate types under --test, and makes a program where nothing says another; empty if the source may."""
+        if Role.TEST in self.seen or (not self.crate_types and not self._source_may_say_type()):
+            return ("bin",)
+        return tuple(dict.fromkeys(self.crate_types))
+
+    def _source_may_say_type(self) -> bool:
+        """Whether the root source mentions its crate's type, as an attribute that counts where no option does."""
+        try:
+            with open(os.path.join(self.cwd, self.sources[0]), "rb") as file:
+                return b"crate_type" in file.read()
+        except (OSError, IndexError):
+            return True
 
     def hides_paths(self) -> bool:
         """Whether outputs may hold text that cannot be searched."""

@@ -74,6 +74,8 @@ def _search(found: Gathered, word: Word) -> None:
         kind, path = "all", word.value
     if kind in _CRATE_KINDS:
         found.crate_dirs.append(path)
+    if kind == "dependency":
+        found.dependency_dirs.append(path)
     if kind in _NATIVE_KINDS:
         found.native_dirs.append(path)
 

@@ -28,6 +28,8 @@ class RustArguments(Struct, frozen=True):
     """(name, path); the path is empty where rustc searches."""
     crate_dirs: tuple[str, ...] = ()
     """Where rustc searches crates: -L of kinds crate, dependency and all."""
+    dependency_dirs: tuple[str, ...] = ()
+    """Those of kind dependency: there rustc searches only crates whose hash a dependent has recorded."""
     native_dirs: tuple[str, ...] = ()
     """Where libraries are searched: -L of kinds native, framework and all."""
     native_libs: tuple[str, ...] = ()
