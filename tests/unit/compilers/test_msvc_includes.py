@@ -9,6 +9,7 @@ import pytest
 from sccache.compilers.msvc import includes
 from sccache.compilers.msvc.response_files import split_words
 from sccache.compilers.msvc.words import table
+from sccache.compilers.options import clang_cl
 
 
 @pytest.mark.parametrize("prefix", ["Note: including file:", "Hinweis: Einlesen der Datei:", "Remarque : inclusion du fichier :"])
@@ -70,3 +71,14 @@ def test_each_row_is_found_by_its_name(clang: bool) -> None:
     """No row hides another."""
     rows = table(clang=clang).rows
     assert {name: rows[name] for name in rows} == {name: table(clang=clang).find(name) for name in rows}
+
+
+def test_the_real_clang_cl_takes_no_flag_for_a_path(tmp_path: Path) -> None:
+    """A word with `/` that clang-cl does not know is a second source; those in the table it does know."""
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("clang is not installed")
+    (tmp_path / "t.c").write_text("int x;\n")
+    command = [clang, "--driver-mode=cl", "/c", "t.c", "-Wno-everything", "-###", *clang_cl.FLAGS]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stderr
+    assert "no such file" not in said

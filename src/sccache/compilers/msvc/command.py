@@ -88,8 +88,11 @@ def _compile(found: Gathered, language: Language, argument_files: tuple[str, ...
         found.source_dependencies = _json_path(found.source_dependencies, source, cwd, windows=windows)
         found.key_args.append("/sourceDependencies")
     made = outputs.outputs(found, source, language, windows=windows)
-    # cl writes the object's whole path into each object, clang-cl into those with debug information.
-    records_output = not found.clang or found.debug == DEBUG_EMBEDDED or found.records_cwd
+    if found.listing_path is not None:
+        found.key_args.append("/Fa")
+    # cl writes the object's whole path into each object, clang-cl into those with debug information and into dependency files.
+    names_object = not found.clang or found.debug == DEBUG_EMBEDDED or found.records_cwd
+    records_output = names_object or found.dependencies
     uses_pch = found.pch_used is not None and not found.pch_off
     pch = outputs.pch_path(found, found.pch_used or "", source, windows=windows) if uses_pch else ""
     return MsvcArguments(
@@ -107,7 +110,7 @@ def _compile(found: Gathered, language: Language, argument_files: tuple[str, ...
         continued=tuple(output.path for output in made if output.role == "pdb"),
         makes_pch=next((output.path for output in made if output.role == "pch"), ""),
         uses_pch=pch,
-        records_cwd=records_output or found.debug == DEBUG_EMBEDDED,
+        records_cwd=names_object,
         hides_paths=found.hides_paths,
         native_cpu=found.native_cpu,
         colour=found.colour,

@@ -11,10 +11,10 @@ _NOTHING, _NEXT, _JOINED, _EITHER = Takes.NOTHING, Takes.NEXT, Takes.JOINED, Tak
 
 _DIRECTORIES = ("/imsvc", "/winsysroot", "/vctoolsdir", "/winsdkdir", "/diasdkdir", "/vctoolsversion", "/winsdkversion")
 
-_FLAGS = (
+FLAGS = (
     *("/Brepro", "/Brepro-", "/C", "/FC", "/GA", "/GF", "/GF-", "/GH", "/GL-", "/GR", "/GR-", "/GS", "/GS-", "/GT", "/GX", "/GX-"),
-    *("/GZ", "/Gd", "/Ge", "/Gh", "/Gr", "/Gregcall", "/Gv", "/Gw", "/Gw-", "/Gy", "/Gy-", "/Gz", "/J", "/JMC", "/JMC-", "/LD"),
-    *("/LDd", "/MD", "/MDd", "/MT", "/MTd", "/Qpar", "/Qpar-", "/Qvec", "/Qvec-", "/Qspectre", "/Qspectre-", "/QIntel-jcc-erratum"),
+    *("/GZ", "/Gd", "/Ge", "/Gh", "/Gr", "/Gregcall", "/Gv", "/Gw", "/Gw-", "/Gy", "/Gy-", "/Gz", "/J", "/JMC", "/LD"),
+    *("/LDd", "/MD", "/MDd", "/MT", "/MTd", "/Qpar", "/Qvec", "/Qvec-", "/Qspectre", "/QIntel-jcc-erratum"),
     *("/W0", "/W1", "/W2", "/W3", "/W4", "/WL", "/WX", "/WX-", "/Wall", "/Wp64", "/X", "/Yd", "/Zg", "/Zl", "/ZW", "/Za", "/Ze"),
     *("/Zc:__cplusplus", "/bigobj", "/d1PP", "/fsanitize=address", "/fsanitize-address-use-after-return", "/homeparams", "/hotpatch"),
     *("/kernel", "/kernel-", "/nologo", "/permissive", "/permissive-", "/sdl", "/sdl-", "/showFilenames", "/showFilenames-", "/u"),
@@ -29,7 +29,7 @@ _VALUED = (
 
 DRIVER = (
     # Known, hashed: any other word that begins with `/` is a path.
-    *(Option(name, _NOTHING, Role.KEY) for name in _FLAGS),
+    *(Option(name, _NOTHING, Role.KEY) for name in FLAGS),
     *(Option(name, _JOINED, Role.KEY) for name in _VALUED),
     *(Option(name, _EITHER, Role.KEY) for name in _DIRECTORIES),
     *(
