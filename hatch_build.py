@@ -17,6 +17,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HINT = "Install a C compiler and Python's headers, then reinstall pysccache, for full speed."
+IN_PYTHON = "Python takes its place"
+UNOBSERVED = "Rust crates that are linked or use procedural macros are compiled and not cached"
 
 
 class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's parameter is of no use to us
@@ -34,7 +36,7 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
 
         launcher = work / "launcher"
         text = f"{_package_version(root)}+{build_id}"
-        has_launcher = _try(native, lambda: native.compile_launcher(launcher, text), "the native launcher", missing)
+        has_launcher = _try(native, lambda: native.compile_launcher(launcher, text), "the native launcher", IN_PYTHON, missing)
         command = launcher if has_launcher else root / "native" / "launcher-script"
         for name, source in [("sccache", command), ("sccache-dist", command), ("sccache-python", root / "native" / "sccache-python")]:
             script = work / name
@@ -42,11 +44,11 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
             script.chmod(0o755)  # not every way here keeps modes
             build_data["shared_scripts"][str(script)] = name
         module = work / f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
-        has_module = _try(native, lambda: native.compile_module(module), "the native module", missing)
+        has_module = _try(native, lambda: native.compile_module(module), "the native module", IN_PYTHON, missing)
         if has_module and not is_editable:  # scripts/build-native puts it into the source tree
             build_data["force_include"][str(module)] = f"sccache/{module.name}"
         program, shim = work / "sccache-observe", work / "libsccache-observe.so"
-        has_observer = _try(native, lambda: native.compile_observer(program, shim), "the observer of Rust compiles", missing)
+        has_observer = _try(native, lambda: native.compile_observer(program, shim), "the observer of Rust compiles", UNOBSERVED, missing)
         if has_observer and not is_editable:
             for path in (program, shim):
                 build_data["force_include"][str(path)] = f"sccache/{path.name}"
@@ -54,7 +56,8 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
         if not is_editable:
             facts = work / "_build.py"
             source = (root / "src/sccache/_build.py").read_text()
-            facts.write_text(_facts(source, build_id, missing, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module))
+            note = _note(missing, is_slower=not (has_launcher and has_module), is_blind=not has_observer)
+            facts.write_text(_facts(source, build_id, note, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module))
             build_data["force_include"][str(facts)] = "sccache/_build.py"
         build_data["pure_python"] = not (has_launcher or has_module or has_observer)
         if has_module:
@@ -67,19 +70,28 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
         self._work.cleanup()
 
 
-def _try(native: ModuleType, build: Any, what: str, missing: list[str]) -> bool:
+def _try(native: ModuleType, build: Any, what: str, instead: str, missing: list[str]) -> bool:
     try:
         build()
     except native.CannotCompile as e:
         missing.append(f"{what} could not be built ({e})")
-        sys.stderr.write(f"pysccache: {missing[-1]}; Python takes its place\n")
+        sys.stderr.write(f"pysccache: {missing[-1]}; {instead}\n")
         return False
     return True
 
 
-def _facts(source: str, build_id: str, missing: list[str], **built: bool) -> str:
+def _note(missing: list[str], *, is_slower: bool, is_blind: bool) -> str:
+    """Say what is missing, what that costs, and what helps: a compiler does not give another system an observer."""
+    said = [f"{' and '.join(missing)}."] if missing else []
+    if is_blind:
+        said.append(f"{UNOBSERVED}.")
+    if is_slower:
+        said.append(HINT)
+    return " ".join(said)
+
+
+def _facts(source: str, build_id: str, note: str, **built: bool) -> str:
     """Fill in the source tree's _build.py."""
-    note = f"{' and '.join(missing)}. {HINT}" if missing else ""
     values = {"BUILD_ID": build_id, "NOTE": note, **built}
     for name, value in values.items():
         source, count = re.subn(rf"^{name} = .*$", lambda _, name=name, value=value: f"{name} = {value!r}", source, flags=re.MULTILINE)

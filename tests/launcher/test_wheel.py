@@ -1,6 +1,7 @@
 """What `pip install` gets: commands and native parts where they can be built, Python where not."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "import sys; from hatchling.builders.wheel import WheelBuilder; print(*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2]))"
+
+OBSERVER = ("sccache/sccache-observe", "sccache/libsccache-observe.so")
+OBSERVES = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 
 pytest.importorskip("hatchling", reason="building a wheel needs hatchling (the dev extra)")
 
@@ -41,10 +45,14 @@ def test_with_a_compiler(tmp_path):
     assert commands["sccache"].startswith(b"\x7fELF")
     assert commands["sccache-python"].startswith(b"#!python\n")
     said = facts(wheel)
-    assert (said["NATIVE_LAUNCHER"], said["NATIVE_MODULE"], said["NOTE"]) == ("True", "True", "''")
+    assert (said["NATIVE_LAUNCHER"], said["NATIVE_MODULE"]) == ("True", "True")
+    assert (said["NOTE"] == "''") == OBSERVES
     assert said["BUILD_ID"].strip("'").encode() in commands["sccache"], "launcher and package would take each other for strangers"
     assert any(re.fullmatch(r"sccache/_native\..*so", name) for name in wheel.namelist())
     assert wheel.namelist().count("sccache/_build.py") == 1
+    if OBSERVES:
+        assert all(wheel.read(name).startswith(b"\x7fELF") for name in OBSERVER)
+        assert wheel.getinfo(OBSERVER[0]).external_attr >> 16 & 0o111 == 0o111, "it could not be run"
     assert "py3-none-any" not in wheel.filename
 
 
@@ -57,7 +65,12 @@ def test_without_a_compiler(tmp_path):
     assert facts(wheel)["NATIVE_LAUNCHER"] == facts(wheel)["NATIVE_MODULE"] == "False"
     assert "the native launcher could not be built (/bin/false: exit code 1)" in facts(wheel)["NOTE"]
     assert "the native launcher could not be built" in said
+    assert "the observer of Rust compiles could not be built" in facts(wheel)["NOTE"]
+    assert "Rust crates that are linked or use procedural macros are compiled and not cached. Install" in facts(wheel)["NOTE"]
+    (observer,) = (line for line in said.splitlines() if "observer" in line)
+    assert observer.endswith("are compiled and not cached"), "Python does not take its place"
     assert wheel.filename.endswith("-py3-none-any.whl")
+    assert not set(OBSERVER) & set(wheel.namelist())
     assert not any("_native" in name and name.endswith(".so") for name in wheel.namelist())
 
 
