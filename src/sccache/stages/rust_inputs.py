@@ -65,8 +65,8 @@ class Found(Struct, frozen=True):
     absent: Mapping[str, tuple[str, ...]]
     listings: tuple[tuple[str, bytes], ...]
     reads: Reads
-    knows_place: bool = False
-    """A macro asked for the real name of a place, and may have computed with it."""
+    asked: tuple[str, ...] = ()
+    """Absolute paths whose real names a macro asked for: it may have computed with them."""
 
 
 def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> Found | str:
@@ -102,7 +102,7 @@ def judge(job: RustJob, seen: Observation, files: FileMemory, start_ns: int) -> 
     strict = tuple(known for known in inputs if known not in optional)
     if not _are_text((*reads.tool, *reads.macros, *(variables or ()))):
         return UNKNOWN
-    return Found(strict, optional, absent, tuple(listings), reads, bool(seen.links))
+    return Found(strict, optional, absent, tuple(listings), reads, tuple(job.path(path) for path in seen.links))
 
 
 def _objection(job: RustJob, seen: Observation) -> str:

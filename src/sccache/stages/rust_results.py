@@ -102,17 +102,17 @@ def _collect(attempt: Attempt, ran: Ran, files: FileMemory) -> Kept | str:
         return "output missing" if attempt.visit.alone else "output written twice at a time"
     diagnostics = _diagnostics(job, ran)
     texts = (diagnostics.stdout, diagnostics.stderr, *(file.data for file in produced))
-    named = job.roots.names if job.parsed.hides_paths or found.knows_place else _named(job, texts)
+    named = job.roots.names if job.parsed.hides_paths else _named(job, texts, found.asked)
     environment = rows(found.reads, job.request.env, job.roots, rust_inputs.sources(found.inputs, job.roots.names))
     observed = Observed(found.inputs, found.absent, attempt.start_ns, environment, found.listings, found.optional)
     return Kept(job, produced, diagnostics, observed, bound_to(named))
 
 
-def _named(job: RustJob, texts: Sequence[bytes]) -> tuple[str, ...]:
+def _named(job: RustJob, texts: Sequence[bytes], asked: Sequence[str]) -> tuple[str, ...]:
     """The roots that a result names, or can have computed with: `file!()` begins as the command line names the source."""
-    named = job.roots.named_in(texts)
-    spelled = job.roots.named_in([os.fsencode(job.parsed.source)])
-    return tuple(root for root in job.roots.names if root in named or root in spelled)
+    asked = [job.request.cwd if name.startswith("/proc/") and name.endswith("/cwd") else name for name in asked]
+    named = {*job.roots.named_in(texts), *job.roots.named_in([os.fsencode(name) for name in (job.parsed.source, *asked)])}
+    return tuple(root for root in job.roots.names if root in named or any(root.startswith(name.rstrip("/.") + "/") for name in asked))
 
 
 def _found(attempt: Attempt, files: FileMemory) -> Found | str:
