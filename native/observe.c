@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -157,25 +158,36 @@ static void leave_behind(int listener)
     _exit(0);
 }
 
+static long long now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
 static void observe(int listener, pid_t program, int *status)
 {
     uint64_t wake_up = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP; /* a fifth of the time where the kernel (6.6) has it */
     ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, wake_up);
     int pidfd = (int)syscall(SYS_pidfd_open, program, 0u);
     int is_over = 0;
+    long long end_ms = 0; /* also of children that are never quiet */
     for (;;) {
         struct pollfd both[2] = {{.fd = listener, .events = POLLIN}, {.fd = is_over ? -1 : pidfd, .events = POLLIN}};
-        int count = poll(both, 2, is_over ? GRACE_MS : -1);
+        long long left_ms = is_over ? end_ms - now_ms() : -1;
+        int is_late = is_over && left_ms <= 0, count = poll(both, 2, is_late ? 0 : (int)left_ms);
         if (count < 0 && errno != EINTR)
             break;
-        if (count == 0 && is_over) {
+        if (is_late && count >= 0 && !(both[0].revents & (POLLHUP | POLLERR | POLLNVAL))) {
             leave_behind(listener);
             break;
         }
         if (count <= 0)
             continue;
-        if (both[1].revents && waitpid(program, status, WNOHANG) == program)
+        if (both[1].revents && waitpid(program, status, WNOHANG) == program) {
             is_over = 1;
+            end_ms = now_ms() + GRACE_MS;
+        }
         if (both[0].revents && !serve(listener, both[0].revents, 1))
             break;
     }

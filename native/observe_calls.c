@@ -36,6 +36,7 @@ enum meaning {
     MAKES_DIRECTORY,
     POINTS,   /* a link that leads to argument `more`: reading it reads that */
     CONNECTS,
+    SOCKETS, /* of a family that reaches out: what is sent without a connection is not seen */
     LEAVES, /* what comes after cannot be followed */
 };
 enum { NONE = -1, CWD = -2 }; /* instead of an argument's index */
@@ -85,6 +86,7 @@ static const struct call {
     {__NR_fchmodat, CHANGES, 0, 1, NONE},
     {__NR_truncate, CHANGES, CWD, 0, NONE},
     {__NR_connect, CONNECTS, NONE, 1, 2},
+    {__NR_socket, SOCKETS, NONE, 0, NONE},
     {__NR_io_uring_setup, LEAVES, NONE, NONE, NONE},
     {__NR_open_by_handle_at, LEAVES, NONE, NONE, NONE},
     {__NR_chroot, LEAVES, NONE, NONE, NONE},
@@ -287,6 +289,12 @@ void note_call(const struct seccomp_notif *call)
             continue;
         if (TABLE[row].meaning == CONNECTS) {
             note_connection(call, &TABLE[row]);
+            return;
+        }
+        if (TABLE[row].meaning == SOCKETS) {
+            snprintf(text, sizeof text, "socket family %u", (unsigned)call->data.args[0]);
+            if (call->data.args[0] != AF_UNIX)
+                note('n', text);
             return;
         }
         int has = TABLE[row].meaning == LEAVES ? -1 : path_of(call, &TABLE[row], path);

@@ -9,23 +9,33 @@
 #include <limits.h>
 #include <link.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { MAX_RANGES = 256, SLOTS = 4096, TRIES = 1000 };
+enum { OUT_OF_THE_WAY = 500 }; /* a descriptor that no script writes in numbers */
 
 extern char **environ;
 
-static int report = -1;
+static struct {
+    int fd, is_begun;
+    dev_t device;
+    ino_t inode;
+    char path[PATH_MAX];
+} report = {.fd = -1};
 static struct {
     uintptr_t begin, end;
+    int is_shared; /* Rust's standard library: macros call it, too */
 } early[MAX_RANGES];
 static int early_count;
+static unsigned long long early_loads;
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static uint64_t known[SLOTS];
 
@@ -50,26 +60,67 @@ static int is_new(char kind, const char *text)
     return !found;
 }
 
+static void open_report(void)
+{
+    struct stat found;
+    int low = open(report.path, O_WRONLY | O_APPEND | O_CLOEXEC), high = fcntl(low, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    report.fd = high < 0 ? low : high;
+    if (high >= 0)
+        close(low);
+    if (report.fd >= 0 && syscall(SYS_fstat, report.fd, &found) == 0) {
+        report.device = found.st_dev;
+        report.inode = found.st_ino;
+    }
+}
+
+/* A program may close descriptors that it does not know and get ours for a file of its own: that must not be written to. */
+static int is_ours(void)
+{
+    struct stat found; /* not fstat(): in libc that is a call which the observer traps */
+    return syscall(SYS_fstat, report.fd, &found) == 0 && found.st_dev == report.device && found.st_ino == report.inode;
+}
+
+static void begin(void);
+
 static void say(char kind, const char *number, const char *text)
 {
     char record[PATH_MAX + 32];
     size_t first = strlen(number), rest = strlen(text);
     int saved = errno;
-    if (report < 0 || first + rest + 2 > sizeof record || !is_new(kind, text))
+    if (!report.is_begun) /* a library's constructor, before ours */
+        begin();
+    if (!report.path[0] || first + rest + 2 > sizeof record || !is_new(kind, text))
         return;
+    if (!is_ours())
+        open_report();
     record[0] = kind;
     memcpy(record + 1, number, first);
     memcpy(record + 1 + first, text, rest + 1);
-    while (write(report, record, first + rest + 2) < 0 && errno == EINTR) {
+    while (report.fd >= 0 && write(report.fd, record, first + rest + 2) < 0 && errno == EINTR) {
     }
     errno = saved;
 }
 
+/* How many objects were ever loaded; the C library counts. */
+static int count_loads(struct dl_phdr_info *object, size_t size, void *loads)
+{
+    if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof object->dlpi_adds)
+        *(unsigned long long *)loads = object->dlpi_adds;
+    return 1;
+}
+
 static int is_early(const void *code)
 {
-    for (int i = 0; i < early_count; i++)
-        if ((uintptr_t)code >= early[i].begin && (uintptr_t)code < early[i].end)
-            return 1;
+    unsigned long long loads = ~0ull;
+    if (!report.is_begun)
+        begin();
+    for (int i = 0; i < early_count; i++) {
+        if ((uintptr_t)code < early[i].begin || (uintptr_t)code >= early[i].end)
+            continue;
+        if (early[i].is_shared) /* who called it cannot be told: a macro, if there is one */
+            dl_iterate_phdr(count_loads, &loads);
+        return !early[i].is_shared || loads == early_loads;
+    }
     return early_count == 0;
 }
 
@@ -90,15 +141,24 @@ static char *variable(const char *name)
     return NULL;
 }
 
+/* Until 1.8x, rustc shares libstd-HASH.so with the macros that it loads, even those that bring their own. */
+static int is_standard_library(const char *path)
+{
+    const char *name = path ? strrchr(path, '/') : NULL;
+    return name && strncmp(name, "/libstd-", 8) == 0;
+}
+
 static int remember(struct dl_phdr_info *object, size_t size, void *unused)
 {
     (void)size, (void)unused;
+    early_loads = object->dlpi_adds;
     for (int i = 0; i < object->dlpi_phnum && early_count < MAX_RANGES; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_X))
             continue;
         early[early_count].begin = object->dlpi_addr + part->p_vaddr;
         early[early_count].end = early[early_count].begin + part->p_memsz;
+        early[early_count].is_shared = is_standard_library(object->dlpi_name);
         early_count++;
     }
     return 0;
@@ -119,10 +179,14 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *path = variable("SCCACHE_OBSERVE");
     char text[32];
-    if (!path)
+    if (report.is_begun)
+        return;
+    report.is_begun = 1;
+    if (!path || strlen(path) >= sizeof report.path)
         return;
     dl_iterate_phdr(remember, NULL);
-    report = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    strcpy(report.path, path);
+    open_report();
     ssize_t size = readlink("/proc/self/exe", image, sizeof image - 1);
     image[size < 0 ? 0 : size] = 0;
     say('i', process(text), image);
@@ -170,7 +234,7 @@ static int inspect(struct dl_phdr_info *object, size_t size, void *unused)
 __attribute__((destructor)) static void end(void)
 {
     char text[32];
-    if (report < 0)
+    if (!report.path[0])
         return;
     dl_iterate_phdr(inspect, NULL);
     say('q', process(text), "");
@@ -268,8 +332,10 @@ ssize_t readlink(const char *restrict path, char *restrict target, size_t size)
 char *realpath(const char *restrict path, char *restrict resolved)
 {
     static char *(*original)(const char *, char *);
+#ifdef __GLIBC__
     if (!original)
         *(void **)&original = dlvsym(RTLD_NEXT, "realpath", "GLIBC_2.3"); /* the one that allocates */
+#endif
     if (!original)
         *(void **)&original = dlsym(RTLD_NEXT, "realpath");
     char *got = original(path, resolved);
