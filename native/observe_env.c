@@ -288,6 +288,26 @@ time_t time(time_t *now)
     return original(now);
 }
 
+/* Collapse "//" and "/./" in place, as the observer does. */
+static void tidy(char *path)
+{
+    char *to = path;
+    for (const char *from = path; *from;) {
+        while (*from == '/')
+            from++;
+        size_t size = strcspn(from, "/");
+        if (size && !(size == 1 && *from == '.')) {
+            *to++ = '/';
+            memmove(to, from, size);
+            to += size;
+        }
+        from += size;
+    }
+    if (to == path)
+        *to++ = '/';
+    *to = 0;
+}
+
 /* An absolute path of what a program named; empty where it is too long. */
 static const char *absolute(const char *path, char whole[PATH_MAX])
 {
@@ -303,6 +323,7 @@ static const char *absolute(const char *path, char whole[PATH_MAX])
     if (at + size >= PATH_MAX)
         return whole[0] = 0, whole;
     memcpy(whole + at, path, size + 1);
+    tidy(whole);
     return whole;
 }
 

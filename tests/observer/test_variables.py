@@ -159,6 +159,15 @@ def test_many_threads_ask(watch, compiled):
     assert {f"NAME_{number}" for number in range(500)} <= set(seen.tool_variables)
 
 
+def test_links_are_spelled_as_the_observer_spells(watch, compiled):
+    """Else a result that was looked for as "./name" would not be known for one."""
+    program = compiled(
+        "#include <stdlib.h>\n#include <unistd.h>\n"
+        'int main(void) { char t[9]; (void)!readlink("./a//./b", t, 9); return realpath("./c", 0) != 0; }'
+    )
+    assert {f"{watch.place}/a/b", f"{watch.place}/c"} <= set(watch.seen(program).absent)
+
+
 def test_errno_is_left_alone(watch, compiled):
     """Programs look at it after calls that we stand before."""
     program = compiled(
