@@ -137,6 +137,10 @@ class ParsedArguments(Struct, frozen=True):
     """Names without a directory that the compiler looks up in its own places first (-specs=nano.specs): ask it, -print-file-name=NAME."""
     records_command: bool = False
     """The object holds the command line: options that we add to it would show."""
+    needs_observing: bool = False
+    """What is read can only be known by observing the compile (CUDA, HIP, modules): compilers.observed."""
+    made_in: tuple[str, ...] = ()
+    """Directories in which an observed compile makes further files, of names that only the run knows."""
     forced_includes: tuple[str, ...] = ()
     """Values of -include and -imacros, as spelled: a NAME.gch or NAME.pch beside one is read instead of it."""
 
