@@ -178,6 +178,10 @@ class Entry:
         """How many bytes its files have: large ones are better written in a thread."""
         return sum(output.size for output in self.header.outputs)
 
+    def roles(self) -> tuple[str, ...]:
+        """The roles of all files in it."""
+        return tuple(output.role for output in self.header.outputs)
+
     def has(self, role: str) -> bool:
         """Whether the compile made this output."""
         return role in self._places

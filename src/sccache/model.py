@@ -36,6 +36,8 @@ class CompileRequest(Struct, frozen=True):
     """The compiler's path where the launcher already resolved it (masquerading); else empty."""
     identity: tuple[object, ...] = ()
     """What tells this request from others, for remembering it."""
+    knows_environment: bool = False
+    """All lasting variables are in the identity; otherwise those that matter to C compilers."""
 
 
 class Language(Enum):

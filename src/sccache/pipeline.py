@@ -18,11 +18,13 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
-from sccache.compilers import c_family
+from sccache.compilers import c_family, c_observed, families
+from sccache.compilers.observed import ObservedArguments
 from sccache.model import CannotCache, CompileRequest, Diagnostics, NotCompilation, ParsedArguments
+from sccache.observed_pipeline import Manner, ObservedPipeline, plain_command
 from sccache.rust_pipeline import RustPipeline
+from sccache.stages import family_job, lookup, recipes, results
 from sccache.stages import job as job_stage
-from sccache.stages import lookup, recipes, results
 from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
 from sccache.stages.flights import Flight, Flights
@@ -30,7 +32,7 @@ from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Repl
 from sccache.stages.hot import HotRequests
 from sccache.stages.job import Job
 from sccache.stages.rust_toolchains import is_rust
-from sccache.stages.toolchains import Driver, ForeignCompiler, Toolchains
+from sccache.stages.toolchains import Driver, OtherDriver, Toolchains
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ class Pipeline:
         self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source(), store_soon)
         self._flights = Flights()
         self.hot = HotRequests(bench.files, bench.storage, bench.stats)
-        self._rust = RustPipeline(bench, scratch, store_soon, self.hot)
+        self._observed = ObservedPipeline(bench, scratch, store_soon, self.hot)
+        self._rust = RustPipeline(bench, store_soon, self._observed)
 
     async def compile(self, request: CompileRequest, hands: Hands) -> Answer:
         """Answer one request; what is to be kept is done after the answer."""
@@ -80,11 +83,11 @@ class Pipeline:
         if driver is None:
             return Exec()
         untouched = Exec(driver.path, () if driver.name == request.argv[0] else (driver.name, *request.argv[1:]))
-        if isinstance(driver, ForeignCompiler):
-            self._stats.count("requests_unsupported_compiler")
-            return untouched
-        parsed = c_family.parse(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
+        parsed = _understand(request, driver)
         match parsed:
+            case None:
+                self._stats.count("requests_unsupported_compiler")
+                return untouched
             case NotCompilation(detail=detail):
                 log.debug("%s: not a compilation: %s", " ".join(request.argv), detail)
                 self._stats.count("requests_not_compile")
@@ -93,11 +96,26 @@ class Pipeline:
                 log.debug("%s: not cached: %s (%s)", " ".join(request.argv), reason, detail)
                 self._stats.count_not_cached(reason)
                 return untouched
+            case ObservedArguments():
+                self._stats.count("requests_executed")
+                return await self._compile_observed(request, driver, parsed, hands)
             case ParsedArguments():
+                assert isinstance(driver, Driver)  # noqa: S101 -- only those are understood in this way
                 self._stats.count("requests_executed")
                 return await self._compile_parsed(request, driver, parsed, hands)
             case never:
                 assert_never(never)
+
+    async def _compile_observed(
+        self, request: CompileRequest, driver: Driver | OtherDriver, parsed: ObservedArguments, hands: Hands
+    ) -> Answer:
+        is_wanted = "SCCACHE_NO_CACHE" not in request.env
+        job = family_job.make(request, driver, parsed, self._bench) if is_wanted else None
+        if job is None:
+            log.debug("%s: not cached: a source, or a file that a setting names, cannot be read", parsed.sources)
+            command = plain_command(request, driver.path, request.argv[1:], driver.name)
+            return await self._observed.run_uncached(request, hands, command, counted=is_wanted)
+        return await self._observed.compile(job, Manner(family_job.unobserved), hands)
 
     async def _compile_parsed(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Answer:
         if "SCCACHE_NO_CACHE" in request.env:
@@ -211,3 +229,16 @@ class Pipeline:
             if counted_as:
                 self._stats.count(counted_as)
         return Replay()
+
+
+def _understand(
+    request: CompileRequest, driver: Driver | OtherDriver
+) -> ParsedArguments | ObservedArguments | CannotCache | NotCompilation | None:
+    """What the command line means; None where we do not know the program."""
+    if isinstance(driver, OtherDriver):
+        family = families.FAMILIES.get(driver.family)
+        return family.parse(request.argv, request.cwd, request.env) if family is not None else None
+    parsed = c_family.parse(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
+    if isinstance(parsed, ParsedArguments) and parsed.needs_observing:
+        return c_observed.from_parsed(driver.family, parsed)
+    return parsed

@@ -9,7 +9,10 @@ import pytest
 
 from sccache.compilers.arguments import Role
 from sccache.compilers.c_family import option_tables
+from sccache.stages.family_job import NOT_OBSERVED
 from sccache.stages.lookup import OTHER_TROUBLE, TROUBLES
+from sccache.stages.observed_inputs import CHANGED, TIME_MACROS, UNKNOWN
+from sccache.stages.rust_inputs import UNOBSERVED_LINK, UNOBSERVED_MACRO
 from sccache.stats_text import LABELLED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,10 +66,15 @@ def refusals() -> set[str]:
 
 
 def objections() -> set[str]:
-    """What results.py returns instead of a result."""
-    (tree,) = (tree for name, tree in _trees() if name == "results.py")
-    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
-    return {text for value in returned for text in _texts(value)}
+    """What results.py and its kin return instead of a result, and the reasons in the rules of families."""
+    found: set[str] = {NOT_OBSERVED, CHANGED, UNKNOWN, TIME_MACROS, UNOBSERVED_LINK, UNOBSERVED_MACRO}
+    for name, tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Return) and node.value is not None and name in ("results.py", "observed_results.py"):
+                found.update(_texts(node.value))
+            elif isinstance(node, ast.Call) and _called(node) == "Rules":
+                found.update(text for word in node.keywords if word.arg in ("clock", "network", "writes") for text in _texts(word.value))
+    return found
 
 
 @pytest.mark.parametrize("reasons", [miss_reasons, refusals, objections])

@@ -14,6 +14,8 @@ WRAPPER_NAMES = frozenset({"ccache", "sccache"})
 PROBE_SOURCE = """\
 #if defined(__NVCC__)
 sccache_compiler nvcc
+#elif defined(_MSC_VER) && defined(__clang__)
+sccache_compiler clang-cl
 #elif defined(_MSC_VER)
 sccache_compiler msvc
 #elif defined(__NVCOMPILER)
@@ -37,7 +39,10 @@ sccache_version __VERSION__
 
 SUPPORTED = frozenset({"gcc", "clang"})
 _ELF = b"\x7fELF"
-_DRIVER_WORDS = ("gcc", "g++", "clang", "cc", "c++")
+_DRIVER_WORDS = ("gcc", "g++", "clang", "cc", "c++", "nvc")
+
+
+_DRIVERS = frozenset({"cl", "cl.exe", "cctc", "ctc", "cptc"})
 
 
 class Identity(Struct, frozen=True):
@@ -115,7 +120,7 @@ def is_transparent(path: str) -> bool:
     asked at every compile which programs it runs.
     """
     stem = os.path.basename(os.path.realpath(path)).lower()
-    if not any(word in stem for word in _DRIVER_WORDS):
+    if stem not in _DRIVERS and not any(word in stem for word in _DRIVER_WORDS):
         return False
     try:
         with open(path, "rb") as file:

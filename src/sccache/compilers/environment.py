@@ -56,6 +56,9 @@ TERMINAL = (
 )
 """Change the look of diagnostics on a terminal: gcc's diagnostic-color.cc, LLVM's Unix/Process.inc, terminfo(5)."""
 
+LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
+"""What the dynamic loader reads before any program runs: ld.so(8), dyld(1)."""
+
 FURTHER_FILES = (
     "DEPENDENCIES_OUTPUT",
     "SUNPRO_DEPENDENCIES",
@@ -69,10 +72,16 @@ FURTHER_FILES = (
 )
 """Make a driver write further files or change its command line: compiles with one of them are not cached."""
 
+OBSERVED = (
+    *("BINUTILS_ROOT", "G++_ROOT", "GCC_ROOT", "LIBRARY_PATH", "LPATH", "LLVM_OVERRIDE_PRODUCER", "CLANG_MODULE_CACHE_PATH"),
+    *("CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "HIP_DEVICE_LIB_PATH", "HOME", "XDG_CACHE_HOME"),
+)
+"""What gcc and clang were seen to ask for beside these, in compiles that are observed."""
+
 REQUEST = ("SCCACHE_RECACHE", "SCCACHE_NO_CACHE", "SCCACHE_DIRECT", "SCCACHE_EXTRAFILES", "SCCACHE_CACHE_ZSTD_LEVEL")
 """Steer one request of ours."""
 
-RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *FURTHER_FILES, *REQUEST, "PATH", "PWD"))
+RELEVANT = frozenset((*INCLUDE_PATH, *RESULT, *DIAGNOSTICS, *TERMINAL, *FURTHER_FILES, *OBSERVED, *LOADER, *REQUEST, "PATH", "PWD"))
 """All that a remembered request of a C compiler must be told apart by."""
 
 VOLATILE = frozenset(("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS", "SHLVL", "_"))

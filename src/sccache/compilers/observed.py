@@ -3,8 +3,11 @@
 A parser of such a family says only what no observer can see: that this is a compile, which files it writes, which of its arguments
 change nothing, what it counts as (docs/decisions/0015).
 
-Owns: ObservedArguments.  Must not know: how it is found, how observing works.
+Owns: ObservedArguments, Rules.  Must not know: how they are found, how observing works.
 """
+
+import re
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -43,3 +46,24 @@ class ObservedArguments(Struct, frozen=True, kw_only=True):
 
 
 ParseResult = ObservedArguments | CannotCache | NotCompilation
+
+
+class Rules(Struct, frozen=True):
+    """What a family does of itself."""
+
+    tools: re.Pattern[str]
+    """Names of programs that it runs of itself; they read no other variables than those that we see them read."""
+    harmless: Mapping[str, str]
+    """Variables that its programs read and that change neither outputs nor messages, with the reason."""
+    finding: Mapping[str, str]
+    """Variables that lead to files and to nothing else: position does not matter, the files are inputs."""
+    clock: str
+    """The reasons not to keep a result: a program that is no tool read the clock,"""
+    network: str
+    """used the network,"""
+    writes: str
+    """made files that no command line foresees."""
+    sources_have_dates: bool = False
+    """__DATE__ and the like in a source are the clock's; the compiler reads it all the same."""
+    visits_temporary: bool = False
+    """Opens the directory for temporary files without reading the names in it."""

@@ -4,6 +4,7 @@ Owns: the memory of environments.  Must not know: sockets, what a request leads 
 """
 
 import os
+import re
 
 from msgspec import Struct
 
@@ -17,14 +18,16 @@ from sccache.protocol import messages
 MAX_ENVIRONMENTS = 1000  # of 15 KB each; cargo gives every crate another
 _RELEVANT = frozenset(name.encode() for name in RELEVANT)
 _VOLATILE = frozenset(name.encode() for name in VOLATILE)
+_C_DRIVER = re.compile(rb"(?:^|[/-])(?:cc|c\+\+|gcc|g\+\+|clang|clang\+\+)(?:-[\d.]+)?$")
 _KINDS = (1 << messages.COLUMNS_SHIFT) - 1
 _ALL_BUT_INPUT = ~messages.NO_INPUT
 
 Identity = tuple[bytes, bytes, bytes, int, int, tuple[bytes, ...] | bytes]
 """What tells requests apart: argv, cwd, executable, umask, terminals and their width, and the variables that matter.
 
-For rustc, or whatever cargo runs, those are all variables, and whether stdin holds anything.  A C compiler's few are named, and one that
-reads stdin is not cached: make gives one job of many its own stdin, and which one that is differs from build to build."""
+For a C compiler those are few and named, and one that reads stdin is not cached: make gives one job of many its own stdin, and which one
+that is differs from build to build.  For rustc, whatever cargo runs and any other program those are all variables, and whether stdin
+holds anything."""
 
 
 class _Environment(Struct, frozen=True):
@@ -46,14 +49,14 @@ class Requests:
     def identify(self, message: messages.CompileMessage) -> tuple[Config, Identity]:
         """The settings that apply to a message, and the key under which its request is remembered."""
         environment = self._environment(message.env_blob)
-        is_rust = environment.of_cargo or _names_rustc(message)
+        knows_all = environment.of_cargo or not _names_c_driver(message)
         identity = (
             message.argv_blob,
             message.cwd,
             message.executable,
             message.umask,
-            message.terminals if is_rust else message.terminals & _ALL_BUT_INPUT,
-            environment.all_ if is_rust else environment.relevant,
+            message.terminals if knows_all else message.terminals & _ALL_BUT_INPUT,
+            environment.all_ if knows_all else environment.relevant,
         )
         return self._memory.get(environment.settings), identity
 
@@ -70,6 +73,7 @@ class Requests:
             columns=message.terminals >> messages.COLUMNS_SHIFT,
             executable=os.fsdecode(message.executable),
             identity=identity,
+            knows_environment=isinstance(identity[-1], bytes),
         )
 
     def _environment(self, blob: bytes) -> _Environment:
@@ -94,7 +98,7 @@ def _name(entry: bytes) -> bytes:
     return entry.partition(b"=")[0]
 
 
-def _names_rustc(message: messages.CompileMessage) -> bool:
-    """Whether the first word may name a Rust compiler; the second counts only under cargo (compilers/rust_detect.is_rust)."""
-    word = (message.executable or message.argv_blob[: message.argv_blob.find(b"\0")]).lower()
-    return b"rustc" in word or b"clippy-driver" in word
+def _names_c_driver(message: messages.CompileMessage) -> bool:
+    """Whether the first word is a C compiler's by its name."""
+    word = message.executable or message.argv_blob[: message.argv_blob.find(b"\0")]
+    return _C_DRIVER.search(word) is not None

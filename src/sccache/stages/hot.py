@@ -12,6 +12,7 @@ from msgspec import Struct
 from sccache.entry import open_entry
 from sccache.errors import DamagedError, SccacheError
 from sccache.hashing.files import FileMemory, Watch
+from sccache.hashing.listing import still_holds
 from sccache.stages import lookup
 from sccache.stages.hands import Finish
 from sccache.stages.task import Task
@@ -28,6 +29,7 @@ class _Hot(Struct, frozen=True):
     job: Task
     key: str
     watches: tuple[Watch, ...]
+    listings: tuple[tuple[str, bytes], ...]
     names: tuple[str, str]
     is_small: bool
 
@@ -46,7 +48,7 @@ class HotRequests:
         if not hit.watches or not job.is_transparent:
             return
         is_small = hit.size_bytes <= lookup.SMALL_ENTRY_BYTES
-        self._known[job.request.identity] = _Hot(job, hit.key, hit.watches, job.statistics_names(), is_small)
+        self._known[job.request.identity] = _Hot(job, hit.key, hit.watches, hit.listings, job.statistics_names(), is_small)
         if len(self._known) > MAX_HOT_REQUESTS:
             self._known.popitem(last=False)
 
@@ -83,7 +85,7 @@ class HotRequests:
         return finish
 
     def _holds(self, identity: tuple[object, ...], hot: _Hot) -> bool:
-        if all(self._files.holds(watch) for watch in hot.watches):
+        if all(self._files.holds(watch) for watch in hot.watches) and all(still_holds(path, recorded) for path, recorded in hot.listings):
             return True
         self._known.pop(identity, None)
         return False

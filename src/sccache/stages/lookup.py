@@ -48,6 +48,8 @@ class Hit(Struct, frozen=True):
     """Of its files, decompressed: what it costs to write them."""
     watches: tuple[Watch, ...]
     """What must hold for this to be true again; empty when that cannot be told by watching (found by text)."""
+    listings: tuple[tuple[str, bytes], ...] = ()
+    """Directories and links that must be as recorded, too: no watch tells that."""
 
 
 class Miss(Struct, frozen=True):
@@ -81,7 +83,9 @@ async def direct(job: Task, key: str, files: FileMemory, storage: Levels) -> Hit
     around = files.watch(job.watched(), job.watched_absences())
     if around is None:
         return Miss("a tool changed")
-    return await load(job, match.variant.result_key, storage, (match.watch, around) if job.is_watchable(match.variant) else ())
+    watches = (match.watch, around) if job.is_watchable(match.variant) else ()
+    hit = await load(job, match.variant.result_key, storage, watches)
+    return msgspec.structs.replace(hit, listings=match.variant.listings) if isinstance(hit, Hit) and match.variant.listings else hit
 
 
 def _miss(absent: Absent, otherwise: str, *, rejected: str, damaged: str) -> Miss:
@@ -160,7 +164,7 @@ async def restore(job: Task, hit: Hit, storage: Levels) -> Finish | None:
         again = await load(job, hit.key, storage, hit.watches, damaged=damaged)
         if isinstance(again, Miss):
             return None
-        hit = again
+        hit = msgspec.structs.replace(again, listings=hit.listings)
     return None
 
 

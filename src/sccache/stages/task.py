@@ -70,7 +70,7 @@ class Task(Protocol):
         """Whether what the disk tells beside contents (times, listings) is as recorded."""
 
     def is_watchable(self, variant: Variant) -> bool:
-        """Whether watching files is enough for the variant to go on applying to the same request."""
+        """Whether watching files, and looking at its listings, is enough for the variant to go on applying to the same request."""
 
     def can_restore(self, entry: Entry) -> bool:
         """Whether the entry has all that this command line asks for."""

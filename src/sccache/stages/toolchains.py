@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from sccache.compilers import detect, environment, toolchain
+from sccache.compilers import detect, environment, families, toolchain
 from sccache.errors import StorageError
 from sccache.hashing.files import FileMemory, Watch
 from sccache.hashing.keys import KeyBuilder
 from sccache.model import CompileRequest, ParsedArguments
 from sccache.stages import records
 from sccache.stages.hands import Command, Hands, StoreSoon
+from sccache.stages.observed_environment import everything
 from sccache.stages.records import DriverRecord, Toolchain
 from sccache.storage.base import Kind
 from sccache.storage.levels import Found, Levels, Update
@@ -45,11 +46,15 @@ class Driver(Struct, frozen=True):
     """argv[0] to run it by: drivers find their parts, and clang its role, by that."""
 
 
-class ForeignCompiler(Struct, frozen=True):
-    """A program that is none of our compilers."""
+class OtherDriver(Struct, frozen=True):
+    """A compiler of another family, or a program that is none of our compilers."""
 
     path: str
     name: str
+    family: str
+    """As in compilers/families.py; empty for what we do not know."""
+    digest: bytes
+    absent: Mapping[str, Sequence[str]]
 
 
 class Toolchains:
@@ -60,7 +65,7 @@ class Toolchains:
         self._storage = storage
         self._store_soon = store_soon
         self._probe_source = probe_source
-        self._drivers: dict[str, tuple[bytes, detect.Identity | None]] = {}
+        self._drivers: dict[tuple[str, str], tuple[bytes, detect.Identity]] = {}
         self._toolchains: dict[str, tuple[Watch, Toolchain]] = {}
         self._came_along: dict[str, list[Toolchain]] = {}
         """What a driver's record brought and nobody has asked for yet."""
@@ -68,7 +73,7 @@ class Toolchains:
         """What is put into drivers' records."""
         self._assemblers: dict[bytes, bool] = {}
 
-    async def driver(self, request: CompileRequest, hands: Hands) -> Driver | ForeignCompiler | None:
+    async def driver(self, request: CompileRequest, hands: Hands) -> Driver | OtherDriver | None:
         """The driver that this request names; None when there is no such program."""
         located = detect.locate(request.executable or request.argv[0], request.cwd, request.env.get("PATH", os.defpath))
         if located is None:
@@ -77,36 +82,52 @@ class Toolchains:
         if facts is None:
             return None
         name = located.path if request.executable or located.passed_over else request.argv[0]
+        family = families.NAMES.get(os.path.basename(located.path), "")
+        if family:
+            return OtherDriver(located.path, name, family, facts.digest, located.absent)
         transparent = detect.is_transparent(located.path)
-        identity = await self._known_driver(located.path, facts.digest) if transparent else None
-        if identity is None:
-            identity = await self._ask_driver(located.path, facts.digest, hands, transparent=transparent)
+        surroundings = "" if transparent else everything(request.env)
+        identity = await self._known_driver(located.path, facts.digest, surroundings)
+        if identity is None or (not transparent and identity.family in detect.SUPPORTED):
+            identity = await self._ask_driver(located.path, facts.digest, surroundings, hands)
         if identity is None or identity.family not in detect.SUPPORTED:
-            return ForeignCompiler(located.path, name)
+            family = identity.family if identity is not None and identity.family in families.FAMILIES else ""
+            return OtherDriver(located.path, name, family, facts.digest, located.absent)
         return Driver(located.path, identity.family, identity.plusplus, identity.version, facts.digest, transparent, located.absent, name)
 
-    async def _known_driver(self, path: str, content: bytes) -> detect.Identity | None:
-        known = self._drivers.get(path)
+    async def _known_driver(self, path: str, content: bytes, surroundings: str) -> detect.Identity | None:
+        """Who a driver said it is.
+
+        A script may say something else in other `surroundings`; which files it reads to decide that is not known here, so its word is
+        taken only where it chooses no more than how the command line is read: where compiles are observed.
+        """
+        known = self._drivers.get((path, surroundings))
         if known is not None and known[0] == content:
             return known[1]
-        found = await self._storage.find(_driver_key(path, content), Kind.MANIFEST, records.open_driver)
+        found = await self._storage.find(_driver_key(path, content, surroundings), Kind.MANIFEST, records.open_driver)
         if not isinstance(found, Found):
             return None
         if len(self._came_along) >= MAX_REMEMBERED:
             self._came_along.clear()
         for key, made in found.value.toolchains:
             self._came_along.setdefault(key, []).append(made)
-        self._drivers[path] = (content, found.value.identity)
+        self._remember_driver(path, surroundings, content, found.value.identity)
         return found.value.identity
 
-    async def _ask_driver(self, path: str, content: bytes, hands: Hands, *, transparent: bool) -> detect.Identity | None:
+    async def _ask_driver(self, path: str, content: bytes, surroundings: str, hands: Hands) -> detect.Identity | None:
         ran = await hands.run(Command(path, ("-E", self._probe_source), environment=PROBE_ENVIRONMENT))
         identity = detect.read_probe(bytes(ran.stdout))
-        if identity is not None and transparent:
-            self._drivers[path] = (content, identity)
+        if identity is not None:
+            self._remember_driver(path, surroundings, content, identity)
             if identity.family not in detect.SUPPORTED:  # else its first toolchain is recorded with it
-                self._store([Update(_driver_key(path, content), Kind.MANIFEST, lambda blob: records.with_identity(blob, identity))])
+                key = _driver_key(path, content, surroundings)
+                self._store([Update(key, Kind.MANIFEST, lambda blob: records.with_identity(blob, identity))])
         return identity
+
+    def _remember_driver(self, path: str, surroundings: str, content: bytes, identity: detect.Identity) -> None:
+        if len(self._drivers) >= MAX_REMEMBERED:
+            self._drivers.clear()
+        self._drivers[path, surroundings] = (content, identity)
 
     def _store(self, writes: list[Update]) -> None:
         self._store_soon(self._storage.keep(writes, _whatever_comes_of_it))
@@ -138,7 +159,7 @@ class Toolchains:
         return found.value if isinstance(found, Found) else None
 
     def _keep_toolchain(self, key: str, made: Toolchain, driver: Driver) -> None:
-        name = _driver_key(driver.path, driver.digest)
+        name = _driver_key(driver.path, driver.digest, "")
         identity = detect.Identity(driver.family, driver.plusplus, driver.version)
         recorded = self._recorded.setdefault(name, [])
         recorded.insert(0, (key, made))
@@ -241,8 +262,8 @@ def _whatever_comes_of_it(_error: StorageError | None, _duration_ns: int) -> Non
     """Remembering is a convenience: without it the driver is asked again."""
 
 
-def _driver_key(path: str, content: bytes) -> str:
-    return KeyBuilder("driver and toolchains").add("path", path).add("content", content).key()
+def _driver_key(path: str, content: bytes, surroundings: str) -> str:
+    return KeyBuilder("driver and toolchains").add("path", path).add("content", content).add("surroundings", surroundings).key()
 
 
 def _toolchain_key(driver: Driver, parsed: ParsedArguments, request: CompileRequest) -> str:

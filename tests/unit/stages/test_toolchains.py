@@ -86,7 +86,8 @@ def test_a_drivers_record_brings_toolchains(tmp_path: Path) -> None:
     async def main() -> None:
         machine = Machine(tmp_path)
         identity = Identity("gcc", False, "12")
-        await machine.put(_driver_key(str(compiler), digest(compiler.read_bytes())), DriverRecord(identity, ((KEY, other), (KEY, ours))))
+        key = _driver_key(str(compiler), digest(compiler.read_bytes()), "")
+        await machine.put(key, DriverRecord(identity, ((KEY, other), (KEY, ours))))
         driver = await machine.toolchains.driver(request, Idle())
         assert isinstance(driver, Driver)
         assert (driver.family, driver.version) == ("gcc", "12")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sccache.stages.rust_roots import RustRoots, find
+from sccache.stages.observed_roots import ObservedRoots, find
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path / "ws"
 
 
-def roots_of(workspace: Path, *settings: str) -> RustRoots:
+def roots_of(workspace: Path, *settings: str) -> ObservedRoots:
     return find(settings, str(workspace), str(workspace / "target/debug/deps"))
 
 
@@ -45,7 +45,7 @@ def test_text_comes_back(workspace: Path) -> None:
     marked = here.text(text)
     assert str(workspace).encode() not in marked
     assert here.local(marked) == text
-    there = RustRoots(("/else", "/products"), is_plain=True)
+    there = ObservedRoots(("/else", "/products"), is_plain=True)
     assert there.local(marked) == b'/products/debug/x.d: src/lib.rs /else/a.rs "/else"'
 
 

@@ -1,4 +1,4 @@
-"""Run rustc under observation, judge what it gave, and keep it.
+"""Run a compiler under observation, judge what it gave, and keep it.
 
 Owns: the command that is run, the checks between a successful run and a stored entry, the manifest's new variant.
 Must not know: how a result is found, what the observer does.
@@ -8,28 +8,29 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
 
-from sccache.compilers.rust import notices
 from sccache.entry import pack
 from sccache.errors import StorageError
+from sccache.hashing import time_macros
 from sccache.hashing.files import FileMemory
-from sccache.model import Diagnostics, Output, ProducedFile
+from sccache.model import Diagnostics, ProducedFile
 from sccache.preprocessor_cache.manifest import Variant
 from sccache.protocol.messages import STATUS_NOT_STARTED
-from sccache.stages import observation, recording, rust_inputs
+from sccache.stages import observation, observed_inputs, recording
 from sccache.stages.bench import Bench
 from sccache.stages.hands import Command, Ran
+from sccache.stages.observed_environment import rows
+from sccache.stages.observed_inputs import Found
+from sccache.stages.observed_job import TEXT_ROLES, ObservedJob, bound_to
 from sccache.stages.outputs import Stamp, stamp_of_file
 from sccache.stages.places import Visit
 from sccache.stages.recipes import Scratch, is_on_terminal, remove
 from sccache.stages.recording import Observed
-from sccache.stages.rust_environment import rows
-from sccache.stages.rust_inputs import Found
-from sccache.stages.rust_job import DEPINFO_ROLE, RustJob, bound_to
 from sccache.storage.base import Kind
 from sccache.storage.levels import Put, Update
 
@@ -37,11 +38,14 @@ log = logging.getLogger(__name__)
 
 MAX_DIAGNOSTICS = 8  # contexts (coloured or not, widths) kept in one entry
 
+Unobserved = Callable[[ObservedJob, FileMemory, int], Found | str]
+"""What is known of a run that was not observed: of job, files and start."""
+
 
 class Attempt(Struct, frozen=True):
     """A run that is about to begin."""
 
-    job: RustJob
+    job: ObservedJob
     command: Command
     report: str
     """Where the observer writes; empty where nothing can be observed here."""
@@ -53,7 +57,7 @@ class Attempt(Struct, frozen=True):
 class Kept(Struct, frozen=True):
     """A run whose result may be kept."""
 
-    job: RustJob
+    job: ObservedJob
     files: tuple[ProducedFile, ...]
     diagnostics: Diagnostics
     observed: Observed
@@ -61,18 +65,19 @@ class Kept(Struct, frozen=True):
     """Digest of the directories that the result names."""
 
 
-def begin(job: RustJob, scratch: Scratch) -> Attempt:
-    """The command, and what stands at its outputs' places before it."""
+def begin(job: ObservedJob, scratch: Scratch, *, streamed: bool = False) -> Attempt:
+    """The command, and what stands at its outputs' places before it.  `streamed`: who called sees messages while it runs."""
     observer = observation.observer()
-    args = ((job.driver.inner,) if job.driver.inner else ()) + job.driver.argv
+    program = job.program
     on_terminal = is_on_terminal(job.request)
+    streamed = streamed and not on_terminal
     report = scratch.path(".seen") if observer else ""
     if observer:
-        words = (report, observer.shim, job.driver.path, job.driver.name, *args)
-        command = Command(observer.program, words, is_compile=True, scratch=(report,), on_terminal=on_terminal, streamed=not on_terminal)
+        words = (report, observer.shim, program.path, program.name, *program.args)
+        command = Command(observer.program, words, is_compile=True, scratch=(report,), on_terminal=on_terminal, streamed=streamed)
     else:
-        command = Command(job.driver.path, args, is_compile=True, on_terminal=on_terminal, streamed=not on_terminal, name=job.driver.name)
-    before = {output.path: stamp_of_file(job.path(output.path)) for output in job.parsed.outputs}
+        command = Command(program.path, program.args, is_compile=True, on_terminal=on_terminal, streamed=streamed, name=program.name)
+    before = {output.path: stamp_of_file(job.path(output.path)) for output in job.outputs}
     return Attempt(job, command, report, before, job.places.enter(job.output_paths()), time.time_ns())
 
 
@@ -83,82 +88,87 @@ def end(attempt: Attempt) -> None:
         remove(attempt.report)
 
 
-async def collect(attempt: Attempt, ran: Ran, bench: Bench) -> Kept | str:
+async def collect(attempt: Attempt, ran: Ran, bench: Bench, unobserved: Unobserved) -> Kept | str:
     """What a successful run gave, ready to be kept; or the reason why it is not."""
-    return await asyncio.to_thread(_collect, attempt, ran, bench.files)
+    return await asyncio.to_thread(_collect, attempt, ran, bench.files, unobserved)
 
 
-def _collect(attempt: Attempt, ran: Ran, files: FileMemory) -> Kept | str:
+def _collect(attempt: Attempt, ran: Ran, files: FileMemory, unobserved: Unobserved) -> Kept | str:
     job = attempt.job
-    found = _found(attempt, files)
+    found = _found(attempt, files, unobserved)
     if isinstance(found, str):
         return found
     if files.watch(job.watched(), job.watched_absences()) is None:
-        return rust_inputs.CHANGED
-    if notices.is_of_this_run(bytes(ran.stderr)):
+        return observed_inputs.CHANGED
+    if job.messages.is_of_one_run(bytes(ran.stderr)):
         return "messages about one run"
-    produced = _outputs(attempt)
-    if produced is None or not attempt.visit.alone:
-        return "output missing" if attempt.visit.alone else "output written twice at a time"
-    diagnostics = _diagnostics(job, ran)
+    produced = _outputs(attempt, found.further)
+    if isinstance(produced, str):
+        return produced
+    diagnostics = job.messages.kept(job, bytes(ran.stdout), bytes(ran.stderr))
     texts = (diagnostics.stdout, diagnostics.stderr, *(file.data for file in produced))
-    named = job.roots.names if job.parsed.hides_paths else _named(job, texts, found.asked)
-    environment = rows(found.reads, job.request.env, job.roots, rust_inputs.sources(found.inputs, job.roots.names))
+    if _holds_the_time(attempt, texts):
+        return observed_inputs.TIME_MACROS
+    named = job.roots.names if job.hides_paths else _named(job, texts, found.asked)
+    sources = observed_inputs.sources(found.inputs, job.roots.names)
+    environment = rows(found.reads, job.request.env, job.roots, job.rules, sources)
     observed = Observed(found.inputs, found.absent, attempt.start_ns, environment, found.listings, found.optional)
     return Kept(job, produced, diagnostics, observed, bound_to(named))
 
 
-def _named(job: RustJob, texts: Sequence[bytes], asked: Sequence[str]) -> tuple[str, ...]:
+def _holds_the_time(attempt: Attempt, texts: Sequence[bytes]) -> bool:
+    """Whether the time of the run is in what it made: a macro may be put together where no scan of sources sees it."""
+    rules = attempt.job.rules
+    if not rules.sources_have_dates or attempt.job.preprocessor.ignore_time_macros:
+        return False
+    start, end = datetime.fromtimestamp(attempt.start_ns / 1e9, UTC), datetime.now(UTC)
+    return any(time_macros.expansions_in(text, start, end) for text in texts)
+
+
+def _named(job: ObservedJob, texts: Sequence[bytes], asked: Sequence[str]) -> tuple[str, ...]:
     """The roots that a result names, or can have computed with: `file!()` begins as the command line names the source."""
     asked = [job.request.cwd if name.startswith("/proc/") and name.endswith("/cwd") else name for name in asked]
-    named = {*job.roots.named_in(texts), *job.roots.named_in([os.fsencode(name) for name in (job.parsed.source, *asked)])}
+    named = {*job.roots.named_in(texts), *job.roots.named_in([os.fsencode(name) for name in (*job.spelled, *asked)])}
     return tuple(root for root in job.roots.names if root in named or any(root.startswith(name.rstrip("/.") + "/") for name in asked))
 
 
-def _found(attempt: Attempt, files: FileMemory) -> Found | str:
+def _found(attempt: Attempt, files: FileMemory, unobserved: Unobserved) -> Found | str:
     job = attempt.job
     if attempt.report:
         seen = observation.read_report(attempt.report)
         if not seen.trouble:
-            return rust_inputs.judge(job, seen, files, attempt.start_ns)
+            return observed_inputs.judge(job, seen, files, attempt.start_ns)
         log.debug("[%s]: not observed: %s", job.label, seen.trouble)
-    return rust_inputs.declared(job, files, attempt.start_ns)
+    return unobserved(job, files, attempt.start_ns)
 
 
-def _outputs(attempt: Attempt) -> tuple[ProducedFile, ...] | None:
-    """The files that this run made; None where one is missing."""
+def _outputs(attempt: Attempt, further: Sequence[str]) -> tuple[ProducedFile, ...] | str:
+    """The files that this run made; or the reason why they cannot be kept."""
     job = attempt.job
-    files: list[ProducedFile] = []
-    for output in job.parsed.outputs:
+    if not attempt.visit.alone:
+        return "output written twice at a time"
+    if any(attempt.before[path] is not None for path in job.continued):
+        return "output was there before"
+    wanted: list[tuple[str, str]] = []
+    for output in job.outputs:
         path = job.path(output.path)
         after = stamp_of_file(path)
-        if after is None or after == attempt.before[output.path]:
-            if output.required:
-                return None
-            continue
-        produced = _read(job, output, path)
-        if produced is None:
-            return None
-        files.append(produced)
-    return tuple(files)
-
-
-def _read(job: RustJob, output: Output, path: str) -> ProducedFile | None:
+        if after is not None and after != attempt.before[output.path]:
+            wanted.append((output.role, path))
+        elif output.required:
+            return "output missing"
+    wanted += [(job.further_role(path), path) for path in further]
     try:
-        with open(path, "rb", buffering=0) as file:
-            is_executable = bool(os.fstat(file.fileno()).st_mode & 0o111)
-            data = file.readall()
+        return tuple(_read(job, role, path) for role, path in wanted)
     except OSError:
-        return None
-    return ProducedFile(output.role, job.roots.text(data) if output.role == DEPINFO_ROLE else data, is_executable)
+        return "output missing"
 
 
-def _diagnostics(job: RustJob, ran: Ran) -> Diagnostics:
-    """What was said, roots marked; where that was nothing but notices of outputs, they are made anew for who asks."""
-    stdout, stderr = bytes(ran.stdout), bytes(ran.stderr)
-    if not stderr or (job.parsed.has_artifacts and notices.is_only(stderr, job.parsed)):
-        return Diagnostics(b"" if not stdout else job.context, stdout, b"")
-    return Diagnostics(job.context, stdout, job.roots.text(stderr))
+def _read(job: ObservedJob, role: str, path: str) -> ProducedFile:
+    with open(path, "rb", buffering=0) as file:
+        is_executable = bool(os.fstat(file.fileno()).st_mode & 0o111)
+        data = file.readall()
+    return ProducedFile(role, job.roots.text(data) if role in TEXT_ROLES else data, is_executable)
 
 
 async def keep(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: Bench) -> None:
@@ -169,7 +179,7 @@ async def keep(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], bench: B
 
     def done(error: StorageError | None, duration_ns: int) -> None:
         if error is None:
-            if kept.job.source:  # answers to questions are no compiles
+            if kept.job.sources:  # answers to questions are no compiles
                 bench.stats.stored(packing_ns + duration_ns)
         else:
             log.warning("Error executing cache write: %s", error)
@@ -186,7 +196,7 @@ def _writes(kept: Kept, told: Mapping[str, tuple[Diagnostics, ...]], level: int)
         kept.files,
         _with_earlier(kept.diagnostics, told.get(key, ())),
         depends=(),
-        made_by=f"rustc {job.driver.version}",
+        made_by=job.program.made_by,
         bound_to=b"",
         level=level,
         key=key,

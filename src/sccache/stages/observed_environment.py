@@ -1,4 +1,4 @@
-"""The variables that a rustc run read, as rows of a manifest's variant.
+"""The variables that an observed run read, as rows of a manifest's variant.
 
     <row>  ::= (name, <word>)
     <word> ::= "-"                      ; not set
@@ -19,9 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from sccache.compilers import environment
-from sccache.compilers.options.rustc import FINDING_VARIABLES, HARMLESS_VARIABLES
+from sccache.compilers.observed import Rules
 from sccache.hashing.digest import digest
-from sccache.stages.rust_roots import RustRoots
+from sccache.model import CompileRequest
+from sccache.stages.observed_roots import ObservedRoots
 
 EVERYTHING = "*"
 _ABSENT = "-"
@@ -48,9 +49,9 @@ class Reads(Struct, frozen=True):
     everything: bool = False
 
 
-def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterable[bytes]) -> tuple[tuple[str, str], ...]:
-    """What a variant records.  `sources`: the contents of the crate's files, looked at only if need be."""
-    harmless = HARMLESS_VARIABLES.keys() - {"PATH"} if reads.declared is not None else ()
+def rows(reads: Reads, env: Mapping[str, str], roots: ObservedRoots, rules: Rules, sources: Iterable[bytes]) -> tuple[tuple[str, str], ...]:
+    """What a variant records.  `sources`: the contents of a crate's files, looked at only if need be."""
+    harmless = rules.harmless.keys() - {"PATH"} if reads.declared is not None else ()
     names = {name for name in reads.tool if name not in harmless} | set(reads.declared or ()) | set(reads.macros)
     texts: list[bytes] | None = None
     found: list[tuple[str, str]] = []
@@ -59,32 +60,33 @@ def rows(reads: Reads, env: Mapping[str, str], roots: RustRoots, sources: Iterab
         kind = "v"
         if value is not None and name not in reads.macros and roots.word(value) != value:
             texts = list(sources) if texts is None else texts
-            by_tool = name in FINDING_VARIABLES and reads.declared is not None and name not in reads.declared
+            by_tool = name in rules.finding and reads.declared is not None and name not in reads.declared
             kind = "m" if by_tool or _only_finds_files(name, texts) else "v"
         found.append((name, _word(kind, value, roots)))
     if reads.everything:
-        found.append((EVERYTHING, _everything(env)))
+        found.append((EVERYTHING, everything(env)))
     return tuple(found)
 
 
-def differences(recorded: Sequence[tuple[str, str]], env: Mapping[str, str], roots: RustRoots) -> list[str]:
+def differences(recorded: Sequence[tuple[str, str]], env: Mapping[str, str], roots: ObservedRoots) -> list[str]:
     """In words, which variables are not as recorded."""
     found = []
     for name, word in recorded:
-        now = _everything(env) if name == EVERYTHING else _word(word[0] if word != _ABSENT else "v", env.get(name), roots)
+        now = everything(env) if name == EVERYTHING else _word(word[0] if word != _ABSENT else "v", env.get(name), roots)
         if now != word:
             found.append("a variable of the environment is another one" if name == EVERYTHING else f"the variable {name} has another value")
     return found
 
 
-def _word(kind: str, value: str | None, roots: RustRoots) -> str:
+def _word(kind: str, value: str | None, roots: ObservedRoots) -> str:
     if value is None:
         return _ABSENT
     text = roots.word(value) if kind == "m" else value
     return kind + digest(text.encode("utf-8", "surrogateescape")).hex()[:_DIGEST_DIGITS]
 
 
-def _everything(env: Mapping[str, str]) -> str:
+def everything(env: Mapping[str, str]) -> str:
+    """A word for the whole environment, but for what changes by itself."""
     lines = sorted(f"{name}={value}" for name, value in env.items() if name not in _NOT_IN_EVERYTHING and not name.startswith(_OUR_PREFIX))
     return "v" + digest("\0".join(lines).encode("utf-8", "surrogateescape")).hex()[:_DIGEST_DIGITS]
 
@@ -99,6 +101,8 @@ def _only_finds_files(name: str, texts: Sequence[bytes]) -> bool:
     return plain and mentions == included > 0 and not any(_NAMES_ITS_FILE.search(text) for text in texts)
 
 
-def is_remembered(recorded: Sequence[tuple[str, str]]) -> bool:
-    """Whether requests of the same bytes surely have these values: what changes by itself is not among a request's bytes."""
-    return not any(name in environment.VOLATILE for name, _ in recorded)
+def is_remembered(recorded: Sequence[tuple[str, str]], request: CompileRequest) -> bool:
+    """Whether requests of the same identity surely have these values: what changes by itself is not in it."""
+    if request.knows_environment:
+        return not any(name in environment.VOLATILE for name, _ in recorded)
+    return all(name in environment.RELEVANT for name, _ in recorded)

@@ -1,4 +1,4 @@
-"""The directories whose position must not matter to a Rust compile: where cargo works, and where it puts its products.
+"""The directories whose position must not matter to an observed compile: where it works, and where cargo puts its products.
 
 cargo compiles a workspace's crates in the workspace's root and a registry's crates in their own directories, and names the
 target directory in arguments, dependency files, notices and OUT_DIR.  Both are replaced by markers in all that is compared or
@@ -24,7 +24,7 @@ _MAX_LEVELS = 6
 """From target/<triple>/<profile>/build/<package>/<hash> up to target, and one to spare."""
 
 
-class RustRoots(Struct, frozen=True):
+class ObservedRoots(Struct, frozen=True):
     """Up to two directories: home, target."""
 
     names: tuple[str, ...]
@@ -77,14 +77,14 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
     return re.compile(rb"(?<![\w./+@~-])(?:" + b"|".join(map(re.escape, roots)) + rb")(?![\w.+@~-])" if roots else rb"(?!)")
 
 
-def find(settings: Sequence[str], cwd: str, out_dir: str) -> RustRoots:
+def find(settings: Sequence[str], cwd: str, out_dir: str) -> ObservedRoots:
     """The roots of a compile in `cwd` that writes to `out_dir` (absolute)."""
     home = basedirs.root_of(cwd, settings) or cwd.rstrip("/")
     target = _target_directory(out_dir) if out_dir else ""
     if not home:
-        return RustRoots((), is_plain=True)
+        return ObservedRoots((), is_plain=True)
     names = (home, target) if target and target != home else (home,)
-    return RustRoots(names, is_plain=all(_PLAIN.fullmatch(root) for root in names))
+    return ObservedRoots(names, is_plain=all(_PLAIN.fullmatch(root) for root in names))
 
 
 def _target_directory(out_dir: str) -> str:

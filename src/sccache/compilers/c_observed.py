@@ -1,0 +1,31 @@
+"""A gcc or clang command line that has to be observed, in the words of all observed families.
+
+Owns: that translation.  Must not know: tables, how observing works.
+"""
+
+from sccache.compilers import languages
+from sccache.compilers.observed import ObservedArguments
+from sccache.model import Output, ParsedArguments
+
+_PACKED_ROLES = frozenset({"pch", "module"})
+_PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")
+
+
+def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
+    """The same compile; where its dependency file and its targets are belongs to the key, as the file is kept as it is."""
+    dep = parsed.depfile
+    outputs = (*parsed.outputs, Output("d", dep.path)) if dep else parsed.outputs
+    dep_args = ("dependencies", str(dep.system_headers), str(dep.phony), *dep.targets) if dep else ()
+    packed = any(output.role in _PACKED_ROLES for output in parsed.outputs)
+    return ObservedArguments(
+        family=family,
+        sources=(parsed.source,),
+        outputs=outputs,
+        made_in=parsed.made_in,
+        key_args=(parsed.language.value, "c++" if parsed.plusplus else "c", *parsed.key_args, *dep_args),
+        colour=parsed.colour,
+        native_cpu=parsed.native_cpu,
+        hides_paths=packed or any(arg.startswith(_PACKING_OPTIONS) for arg in parsed.key_args),
+        statistics_name=languages.statistics_name(parsed.language),
+        advanced_name=f"{parsed.language.value} [{family}]",
+    )

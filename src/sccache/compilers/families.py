@@ -1,0 +1,57 @@
+"""The families of compilers whose compiles are observed: who understands their command lines, and what they do of themselves.
+
+Owns: the table.  Must not know: how a compiler is recognised, how observing works.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from sccache.compilers.observed import ParseResult, Rules
+from sccache.compilers.options import observed as common
+
+Parse: TypeAlias = Callable[[tuple[str, ...], str, Mapping[str, str]], ParseResult]
+"""Understands one command line: words from the compiler's name on, working directory, environment."""
+
+
+class Family(Struct, frozen=True):
+    """One family."""
+
+    name: str
+    parse: Parse
+    rules: Rules
+    variables: tuple[str, ...] = ()
+    """Names, or beginnings of names with a star, of variables that parts of it read unseen: always in the key."""
+
+
+def rules_of(tools: str) -> Rules:
+    """The rules of a family that runs these programs beside those that all run."""
+    return Rules(
+        tools=re.compile("|".join(part for part in (common.TOOLS, tools) if part)),
+        harmless=common.HARMLESS,
+        finding=common.FINDING,
+        clock="compile reads the clock",
+        network="compile uses the network",
+        writes="compile writes further files",
+        sources_have_dates=True,
+        visits_temporary=True,
+    )
+
+
+C_LIKE = {name: rules_of("") for name in ("gcc", "clang")}
+"""Of commands that are understood as C compiles are and have to be observed all the same."""
+
+_FAMILIES: tuple[Family, ...] = ()
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
+
+NAMES: Mapping[str, str] = {"hipcc": "hipcc", "cudafe++": "cudafe++", "cicc": "cicc", "ptxas": "ptxas"}
+"""Programs that are known by their names: they cannot be asked, or say that they are somebody else."""
+
+
+def variables(family: Family, env: Mapping[str, str]) -> tuple[str, ...]:
+    """`NAME=value` of the family's own variables, sorted."""
+    exact = {name for name in family.variables if not name.endswith("*")}
+    beginnings = tuple(name[:-1] for name in family.variables if name.endswith("*"))
+    return tuple(sorted(f"{name}={value}" for name, value in env.items() if name in exact or (beginnings and name.startswith(beginnings))))
