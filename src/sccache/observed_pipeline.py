@@ -9,7 +9,7 @@ Owns: the order of these stages and what each outcome counts as.  Must not know:
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -18,13 +18,16 @@ from sccache.stages import lookup, observed_results
 from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
 from sccache.stages.flights import Flight, Flights
-from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Replay, StoreSoon
+from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay, StoreSoon
 from sccache.stages.hot import HotRequests
 from sccache.stages.observed_job import ObservedJob
-from sccache.stages.observed_results import Unobserved
+from sccache.stages.observed_results import Attempt, Unobserved
 from sccache.stages.recipes import Scratch, is_on_terminal
 
 log = logging.getLogger(__name__)
+
+
+BySteps = Callable[[Attempt, Hands, Scratch, Bench, StoreSoon], Awaitable[Ran | None]]
 
 
 class Manner(Struct, frozen=True):
@@ -34,6 +37,8 @@ class Manner(Struct, frozen=True):
     """What is known of a run that could not be observed."""
     streamed: bool = False
     """Messages reach the caller while the compiler runs."""
+    by_steps: BySteps | None = None
+    """Does what a command would do in parts that are cached, too; None from it: run the command."""
 
 
 class _Turn(Struct, frozen=True):
@@ -127,9 +132,11 @@ class ObservedPipeline:
         job, reason = turn.job, turn.reason
         attempt = observed_results.begin(job, self._scratch, streamed=turn.manner.streamed)
         try:
-            ran = await turn.hands.run(attempt.command)
+            by_steps = await self._by_steps(turn, attempt)
+            ran = by_steps if by_steps is not None else await turn.hands.run(attempt.command)
             if observed_results.is_unstarted(ran) and attempt.report:
                 ran = await turn.hands.run(observed_results.without_observer(attempt))
+            answer = Replay() if by_steps is None else Finish(0, bytes(ran.stdout), bytes(ran.stderr))
             log.debug("[%s]: cache miss (%s), compiled with status %d", job.label, reason, ran.status)
             if ran.status != 0:
                 self._stats.compile_failed(ran.duration_ns)
@@ -140,14 +147,19 @@ class ObservedPipeline:
         if isinstance(kept, str):
             log.debug("[%s]: the result is not kept: %s", job.label, kept)
             not_kept(self._stats, kept, ran.duration_ns)
-            return Replay()
+            return answer
         if reason == "forced recache":
             self._stats.count("forced_recaches")
         if reason == "damaged entry":
             self._stats.count_language("cache_errors", *job.statistics_names())
         self._stats.miss(*job.statistics_names(), ran.duration_ns, reason)
         keep_soon(self._store_soon, observed_results.keep(kept, turn.told, self._bench), turn.flight)
-        return Replay()
+        return answer
+
+    async def _by_steps(self, turn: _Turn, attempt: Attempt) -> Ran | None:
+        if turn.manner.by_steps is None or not attempt.report or "SCCACHE_RECACHE" in turn.job.request.env:
+            return None
+        return await turn.manner.by_steps(attempt, turn.hands, self._scratch, self._bench, self._store_soon)
 
 
 def plain_command(request: CompileRequest, path: str, args: tuple[str, ...], name: str = "", *, streamed: bool = False) -> Command:

@@ -23,7 +23,7 @@ from sccache.compilers.observed import ObservedArguments
 from sccache.model import CannotCache, CompileRequest, Diagnostics, NotCompilation, ParsedArguments
 from sccache.observed_pipeline import Manner, ObservedPipeline, plain_command
 from sccache.rust_pipeline import RustPipeline
-from sccache.stages import family_job, lookup, recipes, results
+from sccache.stages import cuda_steps, family_job, lookup, recipes, results
 from sccache.stages import job as job_stage
 from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
@@ -115,7 +115,8 @@ class Pipeline:
             log.debug("%s: not cached: a source, or a file that a setting names, cannot be read", parsed.sources)
             command = plain_command(request, driver.path, request.argv[1:], driver.name)
             return await self._observed.run_uncached(request, hands, command, counted=is_wanted)
-        return await self._observed.compile(job, Manner(family_job.unobserved), hands)
+        by_steps = cuda_steps.run if parsed.family == "nvcc" else None
+        return await self._observed.compile(job, Manner(family_job.unobserved, by_steps=by_steps), hands)
 
     async def _compile_parsed(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Answer:
         if "SCCACHE_NO_CACHE" in request.env:
