@@ -26,6 +26,10 @@ class Family(Struct, frozen=True):
     """Names, or beginnings of names with a star, of variables that parts of it read unseen: always in the key."""
 
 
+_ASKS_FOR_NAMES = re.compile(rb"__FILE|__BASE_FILE|__builtin_FILE|source_location|__builtin_source|##")
+"""The macros and their kin; a word pasted together may be one of them."""
+
+
 def rules_of(tools: str) -> Rules:
     """The rules of a family that runs these programs beside those that all run."""
     return Rules(
@@ -36,6 +40,9 @@ def rules_of(tools: str) -> Rules:
         network="compile uses the network",
         writes="compile writes further files",
         sources_have_dates=True,
+        asks_for_names=_ASKS_FOR_NAMES,
+        dated=(".pch", ".pcm"),
+        finding_options=common.FINDING_OPTIONS,
         visits_temporary=True,
     )
 

@@ -65,5 +65,11 @@ class Rules(Struct, frozen=True):
     """made files that no command line foresees."""
     sources_have_dates: bool = False
     """__DATE__ and the like in a source are the clock's; the compiler reads it all the same."""
+    asks_for_names: re.Pattern[bytes] | None = None
+    """What a source says that may compute with the name of a file, which begins as the command line spells it; None: any may."""
+    finding_options: tuple[str, ...] = ()
+    """Beginnings of options whose values are names of files for the compiler, not for what is compiled."""
+    dated: tuple[str, ...] = ()
+    """Ends of names of files that hold other files' times: the compiler refuses them when one of those is newer."""
     visits_temporary: bool = False
     """Opens the directory for temporary files without reading the names in it."""

@@ -78,7 +78,7 @@ def _records(
         ("compiler", driver.digest),
         ("compiler's name", os.path.basename(request.argv[0])),
         ("language", parsed.advanced_name),
-        ("arguments", roots.words(parsed.key_args)),
+        ("arguments", roots.arguments(parsed.key_args)),
         ("variables", roots.words(variables)),
         ("loader", roots.words(environment.pick(request.env, environment.LOADER))),
     ]

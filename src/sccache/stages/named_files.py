@@ -6,7 +6,6 @@ Owns: their digests.  Must not know: what they are for.
 import os
 from collections.abc import Sequence
 
-from sccache.hashing.keys import KeyBuilder
 from sccache.model import CompileRequest
 from sccache.stages.bench import Bench
 
@@ -19,15 +18,6 @@ def contents(names: Sequence[str], request: CompileRequest, bench: Bench) -> tup
     return known if len(known) == len(paths) else None
 
 
-def extra_files(request: CompileRequest, bench: Bench) -> bytes | None:
-    """Digest of the files that SCCACHE_EXTRAFILES names; None where one cannot be read."""
-    names = [name for name in request.env.get("SCCACHE_EXTRAFILES", "").split(":") if name]
-    if not names:
-        return b""
-    found = contents(names, request, bench)
-    if found is None:
-        return None
-    key = KeyBuilder("extra files")
-    for _, content in found:
-        key.add("file", content)
-    return bytes.fromhex(key.key())
+def extra_files(request: CompileRequest, bench: Bench) -> tuple[tuple[str, bytes], ...] | None:
+    """The same of the files that SCCACHE_EXTRAFILES names."""
+    return contents([name for name in request.env.get("SCCACHE_EXTRAFILES", "").split(":") if name], request, bench)

@@ -148,7 +148,7 @@ def _objection(job: ObservedJob, seen: Observation) -> str:
 
 def _leaves_more(job: ObservedJob, seen: Observation) -> bool:
     """Whether the run made or removed something beside its outputs, which a hit would not."""
-    outputs = job.output_paths()
+    outputs = job.seen_outputs()
     before = {item.path: item.index for item in (*reversed(seen.looked), *reversed(seen.reads))}
     for path, index in seen.first_written.items():
         if path.startswith(_KERNEL) or path in outputs:
@@ -163,7 +163,7 @@ def _leaves_more(job: ObservedJob, seen: Observation) -> bool:
     return False
 
 
-def _is_foreseen(job: ObservedJob, path: str, outputs: Sequence[str]) -> bool:
+def _is_foreseen(job: ObservedJob, path: str, outputs: Iterable[str]) -> bool:
     """Whether this is a directory with outputs, or a file where further ones may be made."""
     if os.path.isdir(path):
         return any(output.startswith(path + "/") for output in (*outputs, *(place + "/" for place in job.made_in)))
@@ -181,7 +181,7 @@ class _Places:
     def __init__(self, job: ObservedJob, seen: Observation) -> None:
         self._job = job
         self._first_written = seen.first_written
-        self._outputs = set(job.output_paths())
+        self._outputs = job.seen_outputs()
         self._gone = {path for path in seen.written if not os.path.exists(path)}
         self._passing = {os.path.normpath(job.request.env.get(name, "")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
 
@@ -288,13 +288,35 @@ def are_text(names: Iterable[str]) -> bool:
         return False
 
 
+def spelled_names(job: ObservedJob, found: Found) -> tuple[str, ...]:
+    """Words of the command line with names that what is compiled may compute with, though they stand in no output."""
+    pattern = job.rules.asks_for_names
+    if pattern is None:
+        return job.spelled
+    args = job.program.args
+    if not job.roots.named_in([os.fsencode(word) for word in args]):
+        return ()
+    files = [known for known in found.inputs if is_below(known.path, job.roots.names)]
+    if any(pattern.search(text) for text in texts(files)) or any(pattern.search(os.fsencode(word)) for word in args):
+        return args
+    finds = job.rules.finding_options
+    own = {*job.spelled, *(output.path for output in job.outputs)}
+    before = ("", *args)
+    return tuple(
+        word for word, last in zip(args, before, strict=False) if word not in own and not word.startswith(finds) and last not in finds
+    )
+
+
 def sources(paths: Sequence[Input], roots: Sequence[str]) -> Iterable[bytes]:
     """The contents of the Rust files among the inputs that are below a root."""
-    prefixes = tuple(root + "/" for root in roots)
-    for known in paths:
-        if known.path.endswith(".rs") and known.path.startswith(prefixes):
-            try:
-                with open(known.path, "rb") as file:
-                    yield file.read()
-            except OSError:
-                return
+    return texts([known for known in paths if known.path.endswith(".rs") and is_below(known.path, roots)])
+
+
+def texts(inputs: Iterable[Input]) -> Iterable[bytes]:
+    """The contents of these files, those that can be read."""
+    for known in inputs:
+        try:
+            with open(known.path, "rb") as file:
+                yield file.read()
+        except OSError:
+            continue

@@ -151,8 +151,8 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
     hides_paths: bool = False
     records: Records
     """What its manifest's key has beside what all have: arguments, the compiler's identity."""
-    extra: bytes
-    """Digest of the files that the user names as inputs (SCCACHE_EXTRAFILES)."""
+    extra: tuple[tuple[str, bytes], ...]
+    """Files that the user names as inputs (SCCACHE_EXTRAFILES), with their content's digest."""
     roots: ObservedRoots
     places: Places
     preprocessor: PreprocessorConfig
@@ -178,9 +178,14 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         """Absolute paths of all files that the command line foresees."""
         return [os.path.normpath(self.path(output.path)) for output in self.outputs]
 
+    def seen_outputs(self) -> frozenset[str]:
+        """The same as the observer may spell them: ".." stays in a name, as behind a link it is not what stands before it."""
+        spelled = ("/" + "/".join(part for part in self.path(output.path).split("/") if part not in ("", ".")) for output in self.outputs)
+        return frozenset((*self.output_paths(), *spelled))
+
     def watched(self) -> tuple[tuple[str, bytes], ...]:
-        """The sources and the compiler's files."""
-        return (*self.sources, *self.program.files)
+        """The sources, the compiler's files, and what the user names."""
+        return (*self.sources, *self.program.files, *self.extra)
 
     def watched_absences(self) -> Mapping[str, Sequence[str]]:
         """Names that would lead to another compiler."""
@@ -205,7 +210,8 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         key.add("directory", self.roots.word(self.request.cwd))
         key.add("outputs", [f"{output.role} {self.roots.word(self.path(output.path))}" for output in self.outputs])
         key.add("further outputs", self.roots.words(self.made_in))
-        key.add("extra files", self.extra)
+        for _, content in self.extra:
+            key.add("extra file", content)
         return key.key()
 
     def result_key(self, variant: Variant) -> str:
@@ -234,13 +240,18 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         """Which variables have another value than recorded."""
         return differences(variant.environment, self.request.env, self.roots)
 
-    def still_applies(self, variant: Variant, files: FileMemory) -> bool:  # noqa: ARG002 -- other tasks need the files
-        """Whether the directories that were listed have the same names in them."""
-        return all(still_holds(path, names) for path, names in variant.listings)
+    def still_applies(self, variant: Variant, files: FileMemory) -> bool:
+        """Whether the directories that were listed have the same names in them, and files the same times where those are compared."""
+        if not all(still_holds(path, names) for path, names in variant.listings):
+            return False
+        return not self._is_dated(variant) or times_hold(variant, files)
+
+    def _is_dated(self, variant: Variant) -> bool:
+        return bool(self.rules.dated) and any(known.path.endswith(self.rules.dated) for known in variant.inputs)
 
     def is_watchable(self, variant: Variant) -> bool:
         """Whether the request's identity holds all variables that count."""
-        return is_remembered(variant.environment, self.request)
+        return is_remembered(variant.environment, self.request) and not self._is_dated(variant)
 
     def can_restore(self, entry: Entry) -> bool:
         """Whether the entry has all that this command line asks for."""
@@ -284,6 +295,12 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
     def told(self, diagnostics: Diagnostics) -> tuple[bytes, bytes]:
         """The streams, naming this checkout."""
         return self.messages.told(self, diagnostics)
+
+
+def times_hold(variant: Variant, files: FileMemory) -> bool:
+    """Whether all inputs have the recorded modification times."""
+    facts = files.facts_many([known.path for known in variant.inputs])
+    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, variant.inputs, strict=True))
 
 
 def is_below(path: str, directories: Iterable[str]) -> bool:

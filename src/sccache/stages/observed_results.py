@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 import msgspec
@@ -107,28 +108,29 @@ def _collect(attempt: Attempt, ran: Ran, files: FileMemory, unobserved: Unobserv
         return produced
     diagnostics = job.messages.kept(job, bytes(ran.stdout), bytes(ran.stderr))
     texts = (diagnostics.stdout, diagnostics.stderr, *(file.data for file in produced))
-    if _holds_the_time(attempt, texts):
+    if _holds_the_time(attempt, texts, {known.mtime_ns // 1_000_000_000 for known in found.inputs}):
         return observed_inputs.TIME_MACROS
-    named = job.roots.names if job.hides_paths else _named(job, texts, found.asked)
+    named = job.roots.names if job.hides_paths else _named(job, texts, found)
     sources = observed_inputs.sources(found.inputs, job.roots.names)
     environment = rows(found.reads, job.request.env, job.roots, job.rules, sources)
     observed = Observed(found.inputs, found.absent, attempt.start_ns, environment, found.listings, found.optional)
     return Kept(job, produced, diagnostics, observed, bound_to(named))
 
 
-def _holds_the_time(attempt: Attempt, texts: Sequence[bytes]) -> bool:
-    """Whether the time of the run is in what it made: a macro may be put together where no scan of sources sees it."""
+def _holds_the_time(attempt: Attempt, texts: Sequence[bytes], stamps_s: AbstractSet[int]) -> bool:
+    """Whether the time of the run, or a file's, is in what it made: a macro may be put together where no scan of sources sees it."""
     rules = attempt.job.rules
     if not rules.sources_have_dates or attempt.job.preprocessor.ignore_time_macros:
         return False
     start, end = datetime.fromtimestamp(attempt.start_ns / 1e9, UTC), datetime.now(UTC)
-    return any(time_macros.expansions_in(text, start, end) for text in texts)
+    return any(time_macros.expansions_in(text, start, end) or time_macros.timestamps_in(text, stamps_s) for text in texts)
 
 
-def _named(job: ObservedJob, texts: Sequence[bytes], asked: Sequence[str]) -> tuple[str, ...]:
+def _named(job: ObservedJob, texts: Sequence[bytes], found: Found) -> tuple[str, ...]:
     """The roots that a result names, or can have computed with: `file!()` begins as the command line names the source."""
-    asked = [job.request.cwd if name.startswith("/proc/") and name.endswith("/cwd") else name for name in asked]
-    named = {*job.roots.named_in(texts), *job.roots.named_in([os.fsencode(name) for name in (*job.spelled, *asked)])}
+    asked = [job.request.cwd if name.startswith("/proc/") and name.endswith("/cwd") else name for name in found.asked]
+    words = [os.fsencode(name) for name in (*observed_inputs.spelled_names(job, found), *asked)]
+    named = {*job.roots.named_in(texts), *job.roots.named_in(words)}
     return tuple(root for root in job.roots.names if root in named or any(root.startswith(name.rstrip("/.") + "/") for name in asked))
 
 

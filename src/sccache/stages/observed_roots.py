@@ -56,6 +56,18 @@ class ObservedRoots(Struct, frozen=True):
         """Several of them."""
         return tuple(self.word(value) for value in values) if self.names else tuple(values)
 
+    def arguments(self, values: Sequence[str]) -> tuple[str, ...]:
+        """Arguments of a C-like compiler, where a path may follow an option's letters: `-I/home/me`."""
+        if not self.names:
+            return tuple(values)
+        joined = _pattern(self.names, joined=True)
+        return tuple(
+            os.fsdecode(joined.sub(lambda found: self._marker_of(found.group()), os.fsencode(value)))
+            if value[:1] in "-/"
+            else self.word(value)
+            for value in values
+        )
+
     def named_in(self, texts: Sequence[bytes]) -> tuple[str, ...]:
         """The directories that one of these names; an inner one's name holds the outer one's, which is then not a name of its own."""
         return tuple(root for root in self.names if any(_occurs(root, self.names, text) for text in texts))
@@ -71,10 +83,11 @@ def _occurs(root: str, names: Sequence[str], text: bytes) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """Finds the directories where a path begins, as whole components."""
+def _pattern(names: tuple[str, ...], *, joined: bool = False) -> re.Pattern[bytes]:
+    """Finds the directories where a path begins, as whole components; `joined`: also behind the letters of an option."""
     roots = sorted((os.fsencode(root) for root in names), key=len, reverse=True)
-    return re.compile(rb"(?<![\w./+@~-])(?:" + b"|".join(map(re.escape, roots)) + rb")(?![\w.+@~-])" if roots else rb"(?!)")
+    before = rb"(?<![./+@~])" if joined else rb"(?<![\w./+@~-])"
+    return re.compile(before + rb"(?:" + b"|".join(map(re.escape, roots)) + rb")(?![\w.+@~-])" if roots else rb"(?!)")
 
 
 def find(settings: Sequence[str], cwd: str, out_dir: str) -> ObservedRoots:

@@ -33,3 +33,25 @@ HARMLESS: Mapping[str, str] = {
 """Variable → why it changes neither outputs nor the words of messages."""
 
 FINDING: Mapping[str, str] = {"PWD": "the working directory; where its name reaches a result, that is bound to it"}
+
+FINDING_OPTIONS = (
+    *(
+        "-I",
+        "-L",
+        "-B",
+        "-o",
+        "-isystem",
+        "-iquote",
+        "-idirafter",
+        "-include",
+        "-imacros",
+        "-isysroot",
+        "--sysroot",
+        "-imsvc",
+        "/I",
+        "/Fo",
+        "/imsvc",
+    ),
+    *("-MF", "-MT", "-MQ", "--include-path", "--system-include", "-ffile-prefix-map=", "-fdebug-prefix-map=", "-fmacro-prefix-map="),
+)
+"""Beginnings of options whose values name files for the compiler alone; joined, or in the next word."""
