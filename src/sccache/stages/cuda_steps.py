@@ -7,13 +7,35 @@ as the report of the whole command, which is then judged and kept as if nvcc its
 Owns: the order of levels.  Must not know: nvcc's command line, how a command is found to be worth this.
 """
 
+import asyncio
+import itertools
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from sccache.compilers.nvcc import dryrun
+from sccache.compilers.nvcc.dryrun import Kind, Plan, Step
+from sccache.stages import cuda_depfile, cuda_jobs, cuda_options, cuda_report, cuda_script, lookup, observation, observed_results
 from sccache.stages.bench import Bench
-from sccache.stages.hands import Hands, Ran, StoreSoon
+from sccache.stages.cuda_jobs import StepJob
+from sccache.stages.cuda_script import Line
+from sccache.stages.family_job import unobserved
+from sccache.stages.hands import Command, Hands, Ran, StoreSoon
 from sccache.stages.observed_results import Attempt
-from sccache.stages.recipes import Scratch
+from sccache.stages.outputs import write_text_file
+from sccache.stages.recipes import Scratch, is_on_terminal
+
+log = logging.getLogger(__name__)
+
+LEVELS = ((Kind.PREPROCESS,), (Kind.CUDAFE,), (Kind.CICC,), (Kind.PTXAS,), (Kind.FATBINARY, Kind.COMPILE))
+"""A level needs what those before it made."""
 
 
-async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, store_soon: StoreSoon) -> Ran | None:  # noqa: ARG001
+async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, store_soon: StoreSoon) -> Ran | None:
     """Do what `attempt.command` would do, step by step; None: not possible here, run that command.
 
     For the pipeline, after a miss of the whole nvcc command, instead of `hands.run(attempt.command)`:
@@ -24,4 +46,231 @@ async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, st
       written; `attempt.before` is as it was.
     - Steps are counted as hits and misses here: "PTX" (`ptx [cicc]`), "CUBIN" (`cubin [ptxas]`), "CUDA (Device code)" (`cuda [cudafe++]`).
     """
-    return None
+    job = attempt.job
+    folder = scratch.path(".cuda")
+    if not attempt.report or not cuda_options.allow_steps(job.program.args, job.request.env) or not cuda_options.is_plain(folder):
+        return None
+    start_ns = time.monotonic_ns()
+    os.mkdir(folder, 0o700)
+    try:
+        stdout, stderr = await _Walk(_Tools(hands, scratch, bench, store_soon), attempt, folder).go()
+        return Ran(0, time.monotonic_ns() - start_ns, stdout, stderr)
+    except (_CannotGoOnError, OSError) as e:
+        log.debug("[%s]: not compiled by steps: %s", job.label, e)
+        return None
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+class _CannotGoOnError(Exception):
+    """Something is not as a plan would have it."""
+
+
+class _Planned(Struct, frozen=True):
+    """A step at its place in nvcc's order."""
+
+    index: int
+    step: Step
+    job: StepJob | None = None
+    """None: not looked up, never kept."""
+
+
+class _Tools(Struct, frozen=True):
+    """What every level needs."""
+
+    hands: Hands
+    scratch: Scratch
+    bench: Bench
+    store_soon: StoreSoon
+
+
+class _Walk:
+    """One command on its way through the levels."""
+
+    def __init__(self, tools: _Tools, attempt: Attempt, folder: str) -> None:
+        self._whole = attempt.job
+        self._report = attempt.report
+        self._tools = tools
+        self._bench = tools.bench
+        self._folder = folder
+        observer = observation.observer()
+        if observer is None:
+            raise _CannotGoOnError("nothing can be observed here")
+        self._observer = observer
+        self._at_a_time = cuda_options.threads(self._whole.program.args, self._whole.request.env)
+        self._style = cuda_depfile.style(self._whole.program.args, self._whole.request.env)
+        self._on_terminal = is_on_terminal(self._whole.request)
+        self._env: Mapping[str, str] = self._whole.request.env
+        self._variables: Mapping[str, str] = {}
+        self._records: list[str] = []
+        self._said: list[tuple[int, bytes, bytes]] = []
+        self._judging: list[asyncio.Task[None]] = []
+        self._numbers = itertools.count()
+
+    async def go(self) -> tuple[bytes, bytes]:
+        """Make the outputs and the report; gives what was said."""
+        try:
+            plan = await self._planned()
+            for kinds in LEVELS:
+                steps = [_Planned(index, step) for index, step in enumerate(plan.steps) if step.kind in kinds]
+                await self._level(steps, plan if Kind.COMPILE in kinds else None)
+                if Kind.CICC in kinds:
+                    for made, wanted in plan.links:
+                        shutil.copyfile(made, wanted)
+            await asyncio.to_thread(self._write_depfile, plan)
+            await asyncio.gather(*self._judging)
+        finally:
+            for task in self._judging:
+                task.cancel()
+        await asyncio.to_thread(cuda_report.write, self._report, self._records)
+        self._said.sort(key=lambda said: said[0])
+        return b"".join(out for _, out, _ in self._said), b"".join(err for _, _, err in self._said)
+
+    async def _planned(self) -> Plan:
+        program = self._whole.program
+        report = self._file("plan.seen")
+        words = self._observed(report, program.path, program.name, (*dryrun.FLAGS, self._folder, *program.args))
+        ran = await self._tools.hands.run(Command(words[0], words[1:]))
+        if ran.status != 0 or bytes(ran.stdout):
+            raise _CannotGoOnError("no plan")
+        plan = dryrun.parse(os.fsdecode(bytes(ran.stderr)), self._folder)
+        if isinstance(plan, dryrun.Unsuitable):
+            raise _CannotGoOnError(plan.reason)
+        if plan.depfile and self._style is None:
+            raise _CannotGoOnError("the dependency file's form")
+        self._records += cuda_report.records(report, self._folder)
+        self._said.append((-1, b"", os.fsencode(plan.messages)))
+        self._variables = plan.variables
+        self._env = {**self._env, **plan.variables}
+        for place in {os.path.dirname(path) for step in plan.steps for _, path in step.outputs}:
+            os.makedirs(place, exist_ok=True)
+        return plan
+
+    async def _level(self, steps: Sequence[_Planned], last: Plan | None) -> None:
+        found = await asyncio.gather(*(self._looked_up(planned) for planned in steps))
+        wanted = [planned for planned in found if planned is not None]
+        if wanted or last is not None:
+            await self._run(wanted, last.copies if last is not None else None)
+
+    async def _looked_up(self, planned: _Planned) -> _Planned | None:
+        """None: its outputs are there now, from the cache."""
+        step = planned.step
+        if step.kind not in cuda_jobs.NAMES:
+            return planned
+        made = await asyncio.to_thread(cuda_jobs.make, step, self._whole, self._env, self._folder, self._bench.files)
+        if made is None:
+            raise _CannotGoOnError(f"{step.kind.value} or its source is not there")
+        start_ns = time.monotonic_ns()
+        found = await lookup.direct(made.job, made.job.manifest_key(), self._bench.files, self._bench.storage)
+        if isinstance(found, lookup.Hit):
+            finish = await lookup.restore(made.job, found, self._bench.storage)
+            records = _kept_records(made.seen) if finish is not None else None
+            if finish is not None and records is not None:
+                log.debug("[%s]: cache hit of a step", made.job.label)
+                self._bench.stats.hit(*made.job.names, time.monotonic_ns() - start_ns, direct=True)
+                self._records += records
+                self._said.append((planned.index, finish.stdout, finish.stderr))
+                return None
+        return _Planned(planned.index, step, made)
+
+    async def _run(self, wanted: Sequence[_Planned], copies: Sequence[tuple[str, str]] | None) -> None:
+        """Run the steps of a level, and have judged what can be kept of them.  `copies`: what ends the last level, which is in order."""
+        attempts = {planned.index: observed_results.begin(planned.job.job, self._tools.scratch) for planned in wanted if planned.job}
+        try:
+            lines = {planned.index: self._line(planned, attempts.get(planned.index)) for planned in wanted}
+            at_a_time = 1 if copies is not None else self._at_a_time
+            ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies or ())], at_a_time))
+            if ran.status != 0:
+                raise _CannotGoOnError(f"a step failed with status {ran.status}")
+            silent = not ran.stdout and not ran.stderr
+            if not silent:
+                self._said.append((wanted[0].index if wanted else 0, bytes(ran.stdout), bytes(ran.stderr)))
+            for planned in wanted:
+                said = (_content(lines[planned.index].stdout), _content(lines[planned.index].stderr))
+                self._said.append((planned.index, *said))
+                attempt = attempts.get(planned.index)
+                records = cuda_report.records(attempt.report if attempt else self._step_report(planned), self._folder)
+                self._records += records
+                await asyncio.to_thread(cuda_jobs.tidy, planned.step)
+                if attempt is not None and planned.job is not None:
+                    self._bench.stats.miss(*planned.job.job.names, ran.duration_ns // len(wanted), "never seen")
+                    log.debug("[%s]: cache miss of a step", planned.job.job.label)
+                    if silent:
+                        attempts.pop(planned.index)
+                        step_ran = Ran(0, ran.duration_ns // len(wanted), *said)
+                        self._judging.append(asyncio.create_task(self._judge(planned.job, attempt, step_ran, records)))
+        finally:
+            for attempt in attempts.values():
+                observed_results.end(attempt)
+
+    async def _judge(self, made: StepJob, attempt: Attempt, ran: Ran, records: Sequence[str]) -> None:
+        """Keep a step's result, if it may be kept."""
+        try:
+            seen = cuda_report.kept(records)
+            if seen is None:
+                return
+            await asyncio.to_thread(_write, made.seen, seen)
+            kept = await observed_results.collect(attempt, ran, self._bench, unobserved)
+        finally:
+            observed_results.end(attempt)
+        if isinstance(kept, str):
+            log.debug("[%s]: a step's result is not kept: %s", made.job.label, kept)
+            return
+        work = observed_results.keep(cuda_jobs.without_module_id(kept, self._folder), {}, self._bench)
+        if not self._tools.store_soon(work):
+            work.close()
+
+    def _line(self, planned: _Planned, attempt: Attempt | None) -> Line:
+        if attempt is not None:
+            words = (attempt.command.executable, *attempt.command.args)
+        else:
+            path = cuda_jobs.find_program(planned.step, self._env)
+            if not path:
+                raise _CannotGoOnError(f"{planned.step.program} is not there")
+            words = self._observed(self._step_report(planned), path, planned.step.program, planned.step.args)
+        if self._on_terminal:
+            return Line(words)
+        return Line(words, self._file(f"{planned.index}.out"), self._file(f"{planned.index}.err"))
+
+    def _script(self, lines: Sequence[Line], at_a_time: int) -> Command:
+        folder = self._file(f"level{next(self._numbers)}")
+        os.mkdir(folder)
+        path = os.path.join(folder, "all.sh")
+        for name, content in cuda_script.parts(lines, folder):
+            _write(name, content)
+        _write(path, cuda_script.text(self._variables, lines, at_a_time, folder))
+        return Command(cuda_script.SHELL, (path,), on_terminal=self._on_terminal)
+
+    def _observed(self, report: str, path: str, name: str, args: Sequence[str]) -> tuple[str, ...]:
+        return (self._observer.program, report, self._observer.shim, path, name, *args)
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _step_report(self, planned: _Planned) -> str:
+        return self._file(f"{planned.index}.seen")
+
+    def _write_depfile(self, plan: Plan) -> None:
+        if not plan.depfile:
+            return
+        texts = [_content(step.source) for step in plan.steps if step.kind is Kind.PREPROCESS]
+        content = cuda_depfile.text(self._style, plan.target, texts) if self._style else None
+        if content is None:
+            raise _CannotGoOnError("the dependency file is nvcc's")
+        write_text_file(self._whole.path(plan.depfile), content, 0o666 & ~self._whole.request.umask)
+
+
+def _kept_records(path: str) -> list[str] | None:
+    return cuda_report.revived(_content(path))
+
+
+def _content(path: str) -> bytes:
+    if not path:
+        return b""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)

@@ -1,0 +1,126 @@
+"""A step of an nvcc compile as a job of its own.
+
+Its manifest's key has the program's content, the arguments and the text that it works on; scratch names are marked as any root is, so
+that they are the same in every run.  What else it reads is observed.
+
+Owns: that job; what of its run may be left out of account.  Must not know: the order of steps, how they are run.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+
+from sccache.compilers import environment
+from sccache.compilers.nvcc.dryrun import Kind, Step
+from sccache.hashing.files import FileMemory
+from sccache.model import Output
+from sccache.stages.observed_job import ObservedJob, Program
+from sccache.stages.observed_results import Kept
+from sccache.stages.observed_roots import ObservedRoots
+
+SEEN = ".seen"
+"""Ending of the file beside a step's main output that tells what the step read."""
+NAMES: Mapping[Kind, tuple[str, str]] = {
+    Kind.CUDAFE: ("CUDA (Device code)", "cuda [cudafe++]"),
+    Kind.CICC: ("PTX", "ptx [cicc]"),
+    Kind.PTXAS: ("CUBIN", "cubin [ptxas]"),
+}
+"""Kinds that are looked up and kept → how they are counted (reference 10.5)."""
+_TEXTS = frozenset({"c", "stub", "gpu"})
+_MODULE_ID = re.compile(rb"_([0-9a-f]{8,})_")
+
+
+class StepJob(Struct, frozen=True):
+    """A step that can be looked up."""
+
+    step: Step
+    job: ObservedJob
+    seen: str
+    """Where its kept report is."""
+
+
+def find_program(step: Step, env: Mapping[str, str]) -> str:
+    """The program's path, as a shell would find it; empty if there is none."""
+    return shutil.which(step.program, path=env.get("PATH", "")) or ""
+
+
+def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, files: FileMemory) -> StepJob | None:
+    """The job for a step whose source is there; None where something is not.  `env`: what the step will find."""
+    path = find_program(step, env)
+    program, source = files.facts(os.path.realpath(path)) if path else None, files.facts(step.source)
+    if program is None or source is None:
+        return None
+    roots = ObservedRoots((*whole.roots.names[:1], folder), is_plain=whole.roots.is_plain)
+    seen = dict(step.outputs)["out" if step.kind is not Kind.CUDAFE else "cpp"] + SEEN
+    job = ObservedJob(
+        request=msgspec.structs.replace(whole.request, env=env),
+        label=os.path.relpath(step.outputs[-1][1], folder),
+        names=NAMES[step.kind],
+        program=Program(
+            path=path,
+            name=step.program,
+            args=step.args,
+            own=(path, os.path.realpath(path), os.path.normpath(path)),
+            files=((os.path.realpath(path), program.digest),),
+            absent={},
+            transparent=True,
+            made_by=step.kind.value,
+        ),
+        # All names and dates that a source can ask for are in the text, expanded or as line markers.
+        rules=msgspec.structs.replace(whole.rules, sources_have_dates=False, asks_for_names=None),
+        sources=((step.source, source.digest),),
+        spelled=(os.path.basename(step.source),),
+        outputs=(*(Output(role, output) for role, output in step.outputs), Output("d", seen)),
+        records=(
+            ("step", step.kind.value),
+            ("compiler", program.digest),
+            ("arguments", roots.words(step.args)),
+            ("loader", roots.words(environment.pick(env, environment.LOADER))),
+        ),
+        extra=whole.extra,
+        roots=roots,
+        places=whole.places,
+        preprocessor=whole.preprocessor,
+        context=whole.context,
+        trail=whole.trail,
+    )
+    return StepJob(step, job, seen)
+
+
+def tidy(step: Step) -> None:
+    """Take the scratch directory's name out of what a step has made: the stub has line markers with its own name."""
+    for role, path in step.outputs:
+        if role == "stub":
+            with open(path, "rb+") as file:
+                data = file.read()
+                file.seek(0)
+                file.write(data.replace(os.fsencode(os.path.dirname(path) + "/"), b""))
+                file.truncate()
+
+
+def without_module_id(kept: Kept, folder: str) -> Kept:
+    """The same result, for any module's identity, if this one's is not in it.
+
+    cicc puts the identity (a checksum of the host's text) into names that must differ between modules, and into nothing else.  Where no
+    output has it, host code may change and the device code stays.  Compressed or packed outputs could hide it: there it counts.
+    """
+    identities = [known for known in kept.observed.inputs if known.path.startswith(folder + "/") and known.path.endswith(".module_id")]
+    if len(identities) != 1 or not all(_is_readable(file.role, file.data) for file in kept.files):
+        return kept
+    try:
+        with open(identities[0].path, "rb") as file:
+            checksum = _MODULE_ID.match(file.read())
+    except OSError:
+        return kept
+    if checksum is None or any(checksum[1] in file.data for file in kept.files):
+        return kept
+    inputs = tuple(known for known in kept.observed.inputs if known is not identities[0])
+    return msgspec.structs.replace(kept, observed=msgspec.structs.replace(kept.observed, inputs=inputs))
+
+
+def _is_readable(role: str, data: bytes) -> bool:
+    return role in _TEXTS or b"\0" not in data
