@@ -231,3 +231,15 @@ def test_passed_through(w: World) -> None:
         words = (rustc(), "--crate-name", "a", "--crate-type", "lib", "--emit=metadata", "--out-dir", "out", *more, "a.rs")
         for _ in range(2):
             w.run(*words, expect=UNCACHED, compare=False)
+
+
+@scenario("sh")
+def test_a_file_that_the_user_names_changes(w: World) -> None:
+    """SCCACHE_EXTRAFILES: also of a compile that was answered before and is remembered."""
+    w.write("a.rs", "pub fn f() {}\n")
+    w.write("extra.txt", "one")
+    w.env["SCCACHE_EXTRAFILES"] = "extra.txt"
+    cached(w)
+    build(w, expect=HIT)
+    w.write("extra.txt", "two")
+    changed(w)
