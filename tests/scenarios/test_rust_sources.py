@@ -242,4 +242,4 @@ def test_a_file_that_the_user_names_changes(w: World) -> None:
     cached(w)
     build(w, expect=HIT)
     w.write("extra.txt", "two")
-    changed(w)
+    build(w, expect=RECOMPILE)
