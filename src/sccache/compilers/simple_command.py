@@ -1,0 +1,257 @@
+"""Understand a command line by a table alone: for compilers whose compiles are observed and that compile one file at a time.
+
+    parse ::= words and option files, split by the option table, gather by role, put together
+
+What a family has of its own is data, a `Dialect`.  A file that such a compiler makes and that is not foreseen here only costs the
+hit: the observer sees it, and the result is not kept.
+Owns: Dialect and `parse`.  Must not know: any single option, observing.
+I/O: reads option files.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path, PurePath
+
+from msgspec import Struct
+
+from sccache.compilers.arguments import Argument, MissingValue, Option, OptionTable, Role
+from sccache.compilers.observed import ObservedArguments, ParseResult
+from sccache.model import CannotCache, Colour, NotCompilation, Output
+
+MAX_DEPTH = 25  # TASKING's own limit for option files in option files; the others name none
+
+_SOURCE, _OUTPUT, _DEPFILE = "<source>", "<output>", "<dependency file>"
+"""What stands in the key for these names: compilers write their command lines into results, so that the order counts."""
+_COLOURS = {Role.COLOUR_ALWAYS: Colour.ALWAYS, Role.COLOUR_NEVER: Colour.NEVER}
+_COLOUR_WORDS = {"always": Colour.ALWAYS, "never": Colour.NEVER, "auto": Colour.AUTO}
+_NAMED = {Role.OUTPUT: _OUTPUT, Role.DEP_PATH: _DEPFILE}
+_THIS_MACHINE = ("native", "host")
+_STATISTICS = {"assembler": "Assembler", "assemblerToPreprocess": "Assembler", "cuda": "CUDA"}
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """What a family's command lines are like.
+
+    Names of files are templates: {name} is the source's name without directory and extension, {source} its path without
+    extension, {output} the main output's path without extension.
+    """
+
+    name: str
+    rows: tuple[Option, ...]
+    languages: Mapping[str, str]
+    """Extension → language, as the statistics call it."""
+    said: Mapping[str, str] = {}
+    """Value of the option that names a language → language."""
+    keywords: frozenset[str] = frozenset()
+    """Words that are no sources: values that some option may have or not."""
+    object_suffix: str = ".o"
+    assembly_suffix: str = ".s"
+    always_makes: str = ""
+    """Suffix of what is made where no option says what; empty: then it links."""
+    unnamed: tuple[str, ...] = ("{name}",)
+    """Where the main output goes without a name; where there are several, one of them is made."""
+    depfile: str = "{output}.d"
+    """Where a dependency file goes without a name."""
+    further: Mapping[str, tuple[str, str]] = {}
+    """Option → role and template of a file that it may leave."""
+    option_files: frozenset[str] = frozenset()
+    """Options whose value names a file with further words."""
+    at_files: bool = False
+    """`@file` has further words, too."""
+    variables_first: bool = False
+    """The name of an option file may be that of a variable."""
+    split_file: Callable[[str], list[str] | None] = str.split
+    """The words of an option file; None where nobody is sure."""
+    unreadable: str = "@"
+    """Why a command with an option file that cannot be read is not cached."""
+    records_command: bool = False
+    """The command line, as it was written, is in the output."""
+    native_unless_told: bool = False
+    """Without an option for it, code is made for this machine's processor."""
+    packs: tuple[str, ...] = ()
+    """Beginnings of words after which text is in the object in a form that cannot be searched."""
+
+
+class _Gathered:
+    """What the words have said; the last one about a thing counts."""
+
+    def __init__(self, dialect: Dialect, cwd: str, env: Mapping[str, str]) -> None:
+        self.dialect = dialect
+        self._cwd = cwd
+        self._env = env
+        self.seen: set[Role] = set()
+        self.values: dict[Role, str] = {}
+        self.words: list[str] = []
+        """All options, each as written."""
+        self.sources: list[str] = []
+        self.key_args: list[str] = []
+        self.cpus: list[str] = []
+        self.colour = Colour.AUTO
+        self.refusals: dict[Role, CannotCache] = {}
+
+    def take(self, words: Sequence[str], depth: int = 0) -> CannotCache | None:
+        """Note what these words say; the reason where they cannot be understood."""
+        arguments = _table(self.dialect.rows).split(words, double_dash=False)
+        if isinstance(arguments, MissingValue):
+            return CannotCache("argument parse", arguments.name)
+        for argument in arguments:
+            named = self._option_file(argument)
+            if not named:
+                if self.dialect.at_files and len(argument.words) > 1 and argument.value.startswith("@"):
+                    return CannotCache("@", " ".join(argument.words))
+                self._note(argument)
+                continue
+            inner = self._words_of(named) if depth < MAX_DEPTH else None
+            if inner is None:
+                return CannotCache(self.dialect.unreadable, named)
+            if self.dialect.records_command:
+                self.key_args += argument.words
+            refusal = self.take(inner, depth + 1)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _option_file(self, argument: Argument) -> str:
+        if argument.name:
+            return argument.value if argument.name in self.dialect.option_files else ""
+        return argument.value[1:] if self.dialect.at_files and argument.value.startswith("@") else ""
+
+    def _words_of(self, name: str) -> list[str] | None:
+        text = self._env.get(name) if self.dialect.variables_first else None
+        if text is None:
+            try:
+                text = Path(self._cwd, name).read_bytes().decode("utf-8", "surrogateescape")
+            except OSError:
+                return None
+        return self.dialect.split_file(text)
+
+    def _note(self, argument: Argument) -> None:
+        if not argument.name:
+            is_source = argument.value not in self.dialect.keywords
+            self.sources += [argument.value] if is_source else []
+            self.key_args.append(_SOURCE if is_source else argument.value)
+            return
+        role = argument.role
+        self.seen.add(role)
+        self.words += argument.words
+        if argument.value:
+            self.values[role] = argument.value
+        if role in (Role.TOO_HARD, Role.TOO_HARD_WHEN_COMPILING):
+            self.refusals.setdefault(role, CannotCache(argument.name, " ".join(argument.words)))
+        elif role is Role.CPU:
+            self.cpus += argument.value.split(",")
+        elif role in _COLOURS or role is Role.COLOUR_WHEN:
+            self.colour = _COLOURS.get(role) or _COLOUR_WORDS.get(argument.value, Colour.AUTO)
+            return
+        if role is not Role.UNHASHED:
+            self.key_args += (argument.name, _NAMED[role]) if role in _NAMED else argument.words
+
+
+def parse(dialect: Dialect, words: Sequence[str], cwd: str, env: Mapping[str, str]) -> ParseResult:
+    """Understand one command line; `words` are without the compiler."""
+    found = _Gathered(dialect, cwd, env)
+    refusal = found.take(words)
+    if Role.NOT_COMPILATION in found.seen:
+        return NotCompilation("tells only")
+    refusal = refusal or found.refusals.get(Role.TOO_HARD)
+    if refusal is not None:
+        return refusal
+    suffix = _suffix(found)
+    if not suffix:
+        return NotCompilation("no -c")
+    return found.refusals.get(Role.TOO_HARD_WHEN_COMPILING) or _compile(found, suffix, cwd)
+
+
+@cache
+def _table(rows: tuple[Option, ...]) -> OptionTable:
+    """Checked when first used."""
+    return OptionTable(rows)
+
+
+def _suffix(found: _Gathered) -> str:
+    """Of what is made: assembly where it stops there, whatever else is said."""
+    if Role.ASSEMBLE in found.seen:
+        return found.dialect.assembly_suffix
+    return found.dialect.object_suffix if Role.COMPILE in found.seen else found.dialect.always_makes
+
+
+def _compile(found: _Gathered, suffix: str, cwd: str) -> ParseResult:
+    if len(found.sources) > 1:
+        return CannotCache("multiple input files", " ".join(found.sources[1:]))
+    if not found.sources:
+        return CannotCache("no input file")
+    source = found.sources[0]
+    if source == "-":
+        return CannotCache("-", "standard input")
+    language = _language(found, source)
+    if isinstance(language, CannotCache):
+        return language
+    outputs = _outputs(found, source, suffix)
+    return _refused_outputs(found, source, outputs, cwd) or _arguments(found, source, language, outputs)
+
+
+def _language(found: _Gathered, source: str) -> str | CannotCache:
+    said = found.values.get(Role.LANGUAGE)
+    if said is not None:
+        return found.dialect.said.get(said) or CannotCache("-x", said)
+    name, _, extension = source.rpartition("/")[2].rpartition(".")
+    language = found.dialect.languages.get(extension, "") if name else ""
+    if language == "c" and Role.PLUSPLUS in found.seen:
+        return "c++"
+    return language or CannotCache("unknown source language", source)
+
+
+def _outputs(found: _Gathered, source: str, suffix: str) -> tuple[Output, ...]:
+    """Main output first."""
+    dialect = found.dialect
+    path = _without_extension(source)
+    named = found.values.get(Role.OUTPUT)
+    names = {"name": path.rpartition("/")[2], "source": path, "output": _without_extension(named) if named else ""}
+    mains = [named] if named else list(dict.fromkeys(template.format(**names) + suffix for template in dialect.unnamed))
+    names["output"] = names["output"] or _without_extension(mains[0])
+    role = "asm" if suffix == dialect.assembly_suffix else "obj"
+    outputs = [Output(role if main == mains[0] else f"{role}2", main, required=len(mains) == 1) for main in mains]
+    if Role.DEP_ALL in found.seen or Role.DEP_USER in found.seen:
+        depfile = found.values.get(Role.DEP_PATH) or found.values.get(Role.DEP_ALL) or dialect.depfile.format(**names)
+        outputs.append(Output("d", depfile, required=False))  # there are values with which the list is only printed
+    for word, (kind, template) in dialect.further.items():
+        if word in found.words:
+            outputs.append(Output(kind, template.format(**names), required=False))
+    return tuple(outputs)
+
+
+def _without_extension(path: str) -> str:
+    directory, slash, name = path.rpartition("/")
+    stem, _, _ = name.rpartition(".")
+    return f"{directory}{slash}{stem or name}"
+
+
+def _is_special(path: str) -> bool:
+    return path == "-" or (path.startswith("/dev/") and path != "/dev/null")
+
+
+def _refused_outputs(found: _Gathered, source: str, outputs: tuple[Output, ...], cwd: str) -> CannotCache | None:
+    paths = [str(PurePath(cwd, output.path)) for output in outputs]
+    if any(_is_special(output.path) for output in outputs):
+        return CannotCache("output to a special file", found.values.get(Role.OUTPUT, ""))
+    if len(set(paths)) < len(paths):
+        return CannotCache("two outputs in one file", " ".join(paths))
+    if str(PurePath(cwd, source)) in paths:
+        return CannotCache("output is the source", source)
+    return None
+
+
+def _arguments(found: _Gathered, source: str, language: str, outputs: tuple[Output, ...]) -> ObservedArguments:
+    dialect = found.dialect
+    native = any(cpu.startswith(_THIS_MACHINE) for cpu in found.cpus) or (dialect.native_unless_told and not found.cpus)
+    return ObservedArguments(
+        family=dialect.name,
+        sources=(source,),
+        outputs=outputs,
+        key_args=tuple(found.key_args),
+        colour=found.colour,
+        native_cpu=native,
+        hides_paths=language == "cuda" or any(word.startswith(dialect.packs) for word in found.words),
+        statistics_name=_STATISTICS.get(language, "C/C++"),
+        advanced_name=f"{language} [{dialect.name}]",
+    )
