@@ -8,14 +8,13 @@ Owns: that job; what of its run may be left out of account.  Must not know: the 
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
 
 from sccache.compilers import environment
-from sccache.compilers.nvcc.dryrun import Kind, Step
+from sccache.compilers.nvcc.dryrun import Kind, Plan, Step
 from sccache.hashing.files import FileMemory
 from sccache.model import Output
 from sccache.stages.observed_job import ObservedJob, Program
@@ -30,7 +29,11 @@ NAMES: Mapping[Kind, tuple[str, str]] = {
     Kind.PTXAS: ("CUBIN", "cubin [ptxas]"),
 }
 """Kinds that are looked up and kept → how they are counted (reference 10.5)."""
+_SOURCE_PATH = "--orig_src_path_name"
 _TEXTS = frozenset({"c", "stub", "gpu"})
+_DEVICE = frozenset({"out", "lto", "stub"})
+"""Roles of what the result has compressed in it, or may have."""
+_PACKED = (".ltoir", ".optixir")
 _MODULE_ID = re.compile(rb"_([0-9a-f]{8,})_")
 
 
@@ -43,14 +46,21 @@ class StepJob(Struct, frozen=True):
     """Where its kept report is."""
 
 
-def find_program(step: Step, env: Mapping[str, str]) -> str:
-    """The program's path, as a shell would find it; empty if there is none."""
-    return shutil.which(step.program, path=env.get("PATH", "")) or ""
+def find_program(step: Step, env: Mapping[str, str], cwd: str) -> tuple[str, list[str]]:
+    """The program's path, as a shell would find it, empty if there is none; and paths at which it is looked for in vain before."""
+    missed: list[str] = []
+    for place in [""] if "/" in step.program else env.get("PATH", "").split(":"):
+        path = os.path.join(cwd, place, step.program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path, missed
+        if not os.path.lexists(path):
+            missed.append(path)
+    return "", []
 
 
 def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, files: FileMemory) -> StepJob | None:
     """The job for a step whose source is there; None where something is not.  `env`: what the step will find."""
-    path = find_program(step, env)
+    path, _ = find_program(step, env, whole.request.cwd)
     program, source = files.facts(os.path.realpath(path)) if path else None, files.facts(step.source)
     if program is None or source is None:
         return None
@@ -79,6 +89,7 @@ def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, fi
             ("step", step.kind.value),
             ("compiler", program.digest),
             ("arguments", roots.words(step.args)),
+            ("place", _place(step)),
             ("loader", roots.words(environment.pick(env, environment.LOADER))),
         ),
         extra=whole.extra,
@@ -89,6 +100,12 @@ def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, fi
         trail=whole.trail,
     )
     return StepJob(step, job, seen)
+
+
+def _place(step: Step) -> str:
+    """The source's absolute path, where the step makes the module's identity: it is a checksum of that, whatever the text."""
+    args = step.args
+    return args[args.index(_SOURCE_PATH) + 1] if "--gen_module_id_file" in args and _SOURCE_PATH in args[:-1] else ""
 
 
 def tidy(step: Step) -> None:
@@ -105,22 +122,37 @@ def tidy(step: Step) -> None:
 def without_module_id(kept: Kept, folder: str) -> Kept:
     """The same result, for any module's identity, if this one's is not in it.
 
-    cicc puts the identity (a checksum of the host's text) into names that must differ between modules, and into nothing else.  Where no
-    output has it, host code may change and the device code stays.  Compressed or packed outputs could hide it: there it counts.
+    cicc puts the identity (a checksum of the source's place, the first symbol's name) into names that must differ between modules, and into
+    nothing else.  Where no output has it, the device code is the same in any place.  Packed outputs could hide it: there it counts.
     """
     identities = [known for known in kept.observed.inputs if known.path.startswith(folder + "/") and known.path.endswith(".module_id")]
-    if len(identities) != 1 or not all(_is_readable(file.role, file.data) for file in kept.files):
+    if len(identities) != 1 or any(file.role not in _TEXTS and b"\0" in file.data for file in kept.files):
         return kept
-    try:
-        with open(identities[0].path, "rb") as file:
-            checksum = _MODULE_ID.match(file.read())
-    except OSError:
-        return kept
-    if checksum is None or any(checksum[1] in file.data for file in kept.files):
+    checksum = _checksum(identities[0].path)
+    if not checksum or any(checksum in file.data for file in kept.files):
         return kept
     inputs = tuple(known for known in kept.observed.inputs if known is not identities[0])
     return msgspec.structs.replace(kept, observed=msgspec.structs.replace(kept.observed, inputs=inputs))
 
 
-def _is_readable(role: str, data: bytes) -> bool:
-    return role in _TEXTS or b"\0" not in data
+def names_module(plan: Plan, result: str) -> bool:
+    """Whether the module's identity, which is made of the source's place, is in the result of all steps, at `result`."""
+    made = [(role, path) for step in plan.steps for role, path in step.outputs]
+    checksum = next((_checksum(path) for role, path in made if role == "module_id"), b"")
+    if not checksum or any(path.endswith(_PACKED) for _, path in made):
+        return True
+    return any(checksum in _content(path) for path in (result, *(path for role, path in made if role in _DEVICE)))
+
+
+def _checksum(path: str) -> bytes:
+    """That of a module's identity; empty where there is none."""
+    try:
+        found = _MODULE_ID.match(_content(path))
+    except OSError:
+        return b""
+    return found[1] if found else b""
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

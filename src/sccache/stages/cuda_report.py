@@ -12,6 +12,8 @@ import os
 import re
 from collections.abc import Iterable
 
+BOUND = "l."
+"""The record of a run that asked for the working directory's real name: its result serves there only."""
 _WITH_STAMP = "rs"
 _STAMP_FIELDS = 5
 _KEPT = "rsadDxitCo"

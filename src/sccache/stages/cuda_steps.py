@@ -119,6 +119,8 @@ class _Walk:
                         shutil.copyfile(made, wanted)
             await asyncio.to_thread(self._write_depfile, plan)
             await asyncio.gather(*self._judging)
+            if await asyncio.to_thread(cuda_jobs.names_module, plan, self._whole.path(plan.target)):
+                self._records.append(cuda_report.BOUND)
         finally:
             for task in self._judging:
                 task.cancel()
@@ -142,9 +144,20 @@ class _Walk:
         self._said.append((-1, b"", os.fsencode(plan.messages)))
         self._variables = plan.variables
         self._env = {**self._env, **plan.variables}
+        await asyncio.to_thread(self._find_programs, plan)
         for place in {os.path.dirname(path) for step in plan.steps for _, path in step.outputs}:
             os.makedirs(place, exist_ok=True)
         return plan
+
+    def _find_programs(self, plan: Plan) -> None:
+        """A program that appeared earlier in PATH would be another one: what nvcc's shells see."""
+        missed: dict[str, None] = {}
+        for step in plan.steps:
+            path, before = cuda_jobs.find_program(step, self._env, self._whole.request.cwd)
+            if not path:
+                raise _CannotGoOnError(f"{step.program} is not there")
+            missed.update(dict.fromkeys(before))
+        self._records += ["a" + path for path in missed]
 
     async def _level(self, steps: Sequence[_Planned], last: Plan | None) -> None:
         found = await asyncio.gather(*(self._looked_up(planned) for planned in steps))
@@ -224,9 +237,7 @@ class _Walk:
         if attempt is not None:
             words = (attempt.command.executable, *attempt.command.args)
         else:
-            path = cuda_jobs.find_program(planned.step, self._env)
-            if not path:
-                raise _CannotGoOnError(f"{planned.step.program} is not there")
+            path, _ = cuda_jobs.find_program(planned.step, self._env, self._whole.request.cwd)
             words = self._observed(self._step_report(planned), path, planned.step.program, planned.step.args)
         if self._on_terminal:
             return Line(words)

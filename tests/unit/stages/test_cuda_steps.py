@@ -89,6 +89,26 @@ class Machine:
         self.ran.clear()
         return asyncio.run(self._compile(args, output, env or {}))
 
+    def steps(self) -> list[str]:
+        """Those of the last compile that are looked up and were run."""
+        return [name for name in self.ran if name in {"cudafe++", "cicc", "ptxas"}]
+
+    def plain(self, *args: str) -> subprocess.CompletedProcess[bytes]:
+        """nvcc itself."""
+        return subprocess.run((NVCC, *args), cwd=self.place, check=True, capture_output=True)
+
+    def compile_plainly(self, *args: str) -> Kept | str:
+        """nvcc itself, observed."""
+
+        async def main() -> Kept | str:
+            attempt = observed_results.begin(self._job(args, "a.o", {}), self.scratch)
+            try:
+                return await observed_results.collect(attempt, await self.run(attempt.command), self.bench, unobserved)
+            finally:
+                observed_results.end(attempt)
+
+        return asyncio.run(main())
+
     async def _compile(self, args: tuple[str, ...], output: str, env: Mapping[str, str]) -> Kept | str | None:
         job = self._job(args, output, env)
         attempt = observed_results.begin(job, self.scratch)
@@ -120,13 +140,16 @@ class Machine:
             spelled=("a.cu",),
             outputs=(Output("obj", output), Output("d", "a.d", required=False)),
             records=(("arguments", args),),
-            extra=b"",
+            extra=(),
             roots=find((), str(self.place), ""),
             places=self.bench.memories.places,
             preprocessor=self.bench.config.disk.preprocessor,
             context=b"",
             trail="",
         )
+
+
+_TIME = re.compile(rb"Compile time = [\d.]+ ms")
 
 
 @pytest.fixture
@@ -142,3 +165,163 @@ def test_adding_an_architecture_compiles_only_that_one(machine: Machine) -> None
     second = machine.compile(*TWO, "-c", "a.cu", "-o", "a.o")
     assert isinstance(second, Kept), second
     assert sorted(machine.ran) == ["cicc", "fatbinary", "gcc", "gcc", "gcc", "gcc", "ptxas"]
+
+
+SAME = [
+    ONE,
+    TWO,
+    (*TWO, "--threads", "2"),
+    (*TWO, "-rdc=true"),
+    ("-arch=sm_80", "-dlto"),
+    (*ONE, "-g", "-G"),
+    (*ONE, "-lineinfo", "-Xptxas", "-v", "-O3", "-use_fast_math"),
+    (*ONE, "-ccbin", "g++", "-Xcompiler", "-Wall,-fPIC", '-DNAME="a b"', "-DF(x)=x"),
+]
+
+
+@pytest.mark.parametrize("options", SAME, ids=" ".join)
+def test_the_object_is_nvccs(machine: Machine, options: tuple[str, ...]) -> None:
+    """Byte for byte, but for names of temporary files: made, and made again of what is kept."""
+    for _ in range(2):
+        got = machine.compile(*options, "-c", "a.cu", "-o", "a.o")
+        assert isinstance(got, Kept), got
+        ours = _comparable(machine.place / "a.o", options)
+        plain = machine.plain(*options, "-c", "a.cu", "-o", "a.o")
+        assert ours == _comparable(machine.place / "a.o", options)
+        assert _TIME.sub(b"", got.diagnostics.stderr) == _TIME.sub(b"", plain.stderr)
+        assert got.diagnostics.stdout == plain.stdout
+    assert machine.steps() == []
+
+
+def _comparable(path: Path, options: tuple[str, ...]) -> dict[str, bytes]:
+    """Sections of an object by name."""
+    listed = subprocess.run(("objdump", "-h", "-w", path), check=True, capture_output=True, text=True).stdout
+    sections = dict.fromkeys(re.findall(r"^ *\d+ (\S+) +\w+ .*CONTENTS", listed, re.MULTILINE))
+    found = {"symbols": subprocess.run(("nm", path), check=True, capture_output=True).stdout}
+    for name in sections:
+        if name.startswith(".debug") or (name == ".nv_fatbin" and "-G" in options):  # they name the temporary files
+            continue
+        target = path.with_suffix(".section")
+        subprocess.run(("objcopy", "-O", "binary", "--set-section-flags", f"{name}=alloc", "-j", name, path, target), check=True)
+        found[name] = target.read_bytes()
+        target.unlink()
+    path.unlink()
+    return found
+
+
+@pytest.mark.parametrize(("option", "output"), [("-ptx", "a.ptx"), ("-cubin", "sub/b.cubin"), ("-fatbin", "a.fatbin")])
+def test_device_code_alone(machine: Machine, option: str, output: str) -> None:
+    """-ptx, -cubin and -fatbin; ptxas' work serves -c too."""
+    (machine.place / "sub").mkdir()
+    assert isinstance(machine.compile("-arch=sm_80", option, "a.cu", "-o", output, output=output), Kept)
+    ours = (machine.place / output).read_bytes()
+    machine.plain("-arch=sm_80", option, "a.cu", "-o", output)
+    assert ours == (machine.place / output).read_bytes()
+    assert isinstance(machine.compile("-arch=sm_80", "-c", "a.cu", "-o", "a.o"), Kept)
+    assert ("ptxas" in machine.steps()) == (option == "-ptx")
+
+
+@pytest.mark.parametrize(
+    "options", [("-MD",), ("-MMD", "-MP", "-MT", "that"), ("-MD", "-MF", "a.d", "-Iinc", "-isystem", "sys")], ids=" ".join
+)
+def test_the_dependency_file_is_nvccs(machine: Machine, options: tuple[str, ...]) -> None:
+    """It is made of the texts, which are made in any case."""
+    for name in ("inc/ninety.h", "sys/system.h"):
+        (machine.place / name).parent.mkdir()
+        (machine.place / name).write_text("")
+    source = '#if __CUDA_ARCH__ == 900\n#include "inc/ninety.h"\n#endif\n#include "sys/system.h"\n#line 7 "other.y"\n' + SOURCE
+    (machine.place / "a.cu").write_text(source)
+    got = machine.compile(*TWO, *options, "-c", "a.cu", "-o", "a.o")
+    assert isinstance(got, Kept), got
+    ours = (machine.place / "a.d").read_bytes()
+    machine.plain(*TWO, *options, "-c", "a.cu", "-o", "a.o")
+    assert ours == (machine.place / "a.d").read_bytes()
+
+
+def test_host_code_is_compiled_alone(machine: Machine) -> None:
+    """What only the host's text has changes no device code, and the object has it."""
+    machine.compile(*TWO, "-c", "a.cu", "-o", "a.o")
+    (machine.place / "a.cu").write_text(SOURCE.replace("one", "two"))
+    assert isinstance(machine.compile(*TWO, "-c", "a.cu", "-o", "a.o"), Kept)
+    assert machine.steps() == ["cudafe++"]
+    ours = _comparable(machine.place / "a.o", ())
+    machine.plain(*TWO, "-c", "a.cu", "-o", "a.o")
+    assert ours == _comparable(machine.place / "a.o", ())
+
+
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_another_place(machine: Machine, unnamed: bool) -> None:
+    """Names that differ between modules are made of the source's place: what has one serves there only, what has none anywhere."""
+    if unnamed:
+        (machine.place / "a.cu").write_text(
+            SOURCE.replace("__global__", "namespace { __device__ int own; }\n__global__").replace("table[0]", "own")
+        )
+    here = machine.compile(*ONE, "-c", "a.cu", "-o", "a.o")
+    assert isinstance(here, Kept), here
+    assert bool(here.bound_to) == unnamed
+    machine.place = machine.place.rename(machine.place.parent / "elsewhere")
+    there = machine.compile(*ONE, "-c", "a.cu", "-o", "a.o")
+    assert isinstance(there, Kept), there
+    assert machine.steps() == (["cudafe++", "cicc", "ptxas"] if unnamed else ["cudafe++"])
+    assert (here.bound_to == there.bound_to) != unnamed
+    ours = _comparable(machine.place / "a.o", ())
+    machine.plain(*ONE, "-c", "a.cu", "-o", "a.o")
+    assert ours == _comparable(machine.place / "a.o", ())
+
+
+def test_device_code_of_a_header(machine: Machine) -> None:
+    """A header that the device code includes changes it."""
+    machine.compile(*ONE, "-c", "a.cu", "-o", "a.o")
+    (machine.place / "scale.h").write_text("#define FACTOR 3.f\n")
+    assert isinstance(machine.compile(*ONE, "-c", "a.cu", "-o", "a.o"), Kept)
+    assert machine.steps() == ["cudafe++", "cicc", "ptxas"]
+    ours = _comparable(machine.place / "a.o", ())
+    machine.plain(*ONE, "-c", "a.cu", "-o", "a.o")
+    assert ours == _comparable(machine.place / "a.o", ())
+
+
+def test_the_whole_depends_on_what_its_steps_read(machine: Machine) -> None:
+    """The same as when nvcc itself is observed, whether the steps were run or taken from the cache."""
+    first = machine.compile(*TWO, "-c", "a.cu", "-o", "a.o")
+    second = machine.compile(*TWO, "-c", "a.cu", "-o", "a.o")
+    assert machine.steps() == []
+    plain = machine.compile_plainly(*TWO, "-c", "a.cu", "-o", "a.o")
+    for got in (first, second):
+        assert isinstance(got, Kept)
+        assert isinstance(plain, Kept)
+        assert _inputs(got) == _inputs(plain)
+        assert got.observed.absent == {place: names for place, names in plain.observed.absent.items() if place not in {"/tmp", "/tmp/crt"}}
+        assert set(got.observed.listings) == set(plain.observed.listings)
+        assert set(got.observed.environment) == set(plain.observed.environment)
+
+
+def _inputs(kept: Kept) -> dict[str, bytes]:
+    """nvcc has a shell for each step."""
+    return {known.path: known.digest for known in kept.observed.inputs if os.path.basename(known.path) not in {"sh", "dash"}}
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-c", "a.cu", "-o", "a.o", "--keep"),
+        ("-v", "-c", "a.cu", "-o", "a.o"),
+        ("-x", "c++", "-c", "a.cu", "-o", "a.o"),
+        ("-E", "a.cu"),
+        ("a.cu", "-o", "a.out"),
+        ("-DBROKEN=)", "-DFACTOR=BROKEN", "-c", "a.cu", "-o", "a.o"),
+        ("-c", "a.cu", "a.cu"),
+        ("-M", "a.cu"),
+    ],
+    ids=" ".join,
+)
+def test_not_by_steps(machine: Machine, args: tuple[str, ...]) -> None:
+    """Then the user's own command is run: also where a step fails."""
+    if "-DBROKEN=)" in args:
+        (machine.place / "scale.h").write_text("#error not this\n")
+    assert machine.compile(*args) is None
+    assert os.listdir(machine.scratch.path("x").rsplit("/", 1)[0]) == []
+
+
+def test_flags_of_the_environment(machine: Machine) -> None:
+    """NVCC_APPEND_FLAGS count as words of the command."""
+    assert machine.compile("-c", "a.cu", "-o", "a.o", env={"NVCC_APPEND_FLAGS": "--keep"}) is None
