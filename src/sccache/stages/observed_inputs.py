@@ -154,7 +154,7 @@ def _leaves_more(job: ObservedJob, seen: Observation) -> bool:
         if path.startswith(_KERNEL) or path in outputs:
             continue
         if os.path.lexists(path):
-            if not _is_foreseen(job, path, outputs):
+            if not _is_foreseen(job, path, outputs) and not _is_litter(job, path, seen):
                 log.debug("%s was written", path)
                 return True
         elif before.get(path, index) < index:
@@ -170,6 +170,23 @@ def _is_foreseen(job: ObservedJob, path: str, outputs: Iterable[str]) -> bool:
     return is_below(path, job.made_in) and os.path.isfile(path) and not os.path.islink(path)
 
 
+def _is_litter(job: ObservedJob, path: str, seen: Observation) -> bool:
+    """Whether this was left behind in a directory for temporary files, under a name that nobody asked for: clang 15 does so for HIP."""
+    if not job.rules.visits_temporary:
+        return False
+    for place in _temporary(job):
+        if path.startswith(place + "/"):
+            top = place + "/" + path[len(place) + 1 :].partition("/")[0]
+            return top in seen.first_written and not any(top in word for word in job.program.args)
+    return False
+
+
+def _temporary(job: ObservedJob) -> frozenset[str]:
+    """Directories for temporary files."""
+    own = {os.path.normpath(job.request.env[name]) for name in ("TMPDIR", "TMP", "TEMP") if job.request.env.get(name, "").startswith("/")}
+    return _TEMPORARY | own
+
+
 def _is_job_server(job: ObservedJob, path: str) -> bool:
     """Whether this is the pipe by which make shares its jobs: `--jobserver-auth=fifo:PATH`."""
     return any(path in job.request.env.get(name, "") for name in ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"))
@@ -183,7 +200,7 @@ class _Places:
         self._first_written = seen.first_written
         self._outputs = job.seen_outputs()
         self._gone = {path for path in seen.written if not os.path.exists(path)}
-        self._passing = {os.path.normpath(job.request.env.get(name, "")) for name in ("TMPDIR", "TMP", "TEMP")} | _TEMPORARY
+        self._passing = _temporary(job)
 
     def further(self) -> tuple[str, ...]:
         """Outputs that no command line names."""

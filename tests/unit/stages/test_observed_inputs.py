@@ -168,6 +168,21 @@ def test_further_files(place: Place) -> None:
     assert place.judge(first_written={removed: 9}, looked=(Seen(removed, (1, 1, 1, 1, 1), 3),)) == RULES.writes
 
 
+def test_litter_of_the_compiler(place: Place) -> None:
+    """A temporary file of a random name that was left is nobody's; one that the command line names is."""
+    written = place.made("tmp/x-12ab", "tmp/x-12ab.d/more")
+    made = {**written, str(place.folder / "tmp/x-12ab.d"): 3}
+    place.found(first_written=made)
+    program = msgspec.structs.replace(place.job.program, args=(f"-foo={place.folder}/tmp/x-12ab",))
+    place.job = msgspec.structs.replace(place.job, program=program)
+    assert place.judge(first_written=made) == RULES.writes
+
+
+def test_what_was_in_the_temporary_directory_before(place: Place) -> None:
+    """Somebody builds there."""
+    assert place.judge(first_written=place.made("tmp/project/report.txt")) == RULES.writes
+
+
 def test_a_link_where_further_files_are_made(place: Place) -> None:
     """It could lead anywhere."""
     place.job = msgspec.structs.replace(place.job, made_in=(str(place.folder / "keep"),))
