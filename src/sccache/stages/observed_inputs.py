@@ -174,11 +174,8 @@ def _is_litter(job: ObservedJob, path: str, seen: Observation) -> bool:
     """Whether this was left behind in a directory for temporary files, under a name that nobody asked for: clang 15 does so for HIP."""
     if not job.rules.visits_temporary:
         return False
-    for place in _temporary(job):
-        if path.startswith(place + "/"):
-            top = place + "/" + path[len(place) + 1 :].partition("/")[0]
-            return top in seen.first_written and not any(top in word for word in job.program.args)
-    return False
+    tops = [f"{place}/{path[len(place) + 1 :].partition('/')[0]}" for place in _temporary(job) if path.startswith(place + "/")]
+    return any(top in seen.first_written and not any(top in word for word in job.program.args) for top in tops)
 
 
 def _temporary(job: ObservedJob) -> frozenset[str]:
