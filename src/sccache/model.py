@@ -59,6 +59,10 @@ class Language(Enum):
     OBJCXX = "objc++"
     OBJCXX_HEADER = "objc++Header"
     OBJCXX_PREPROCESSED = "objc++Preprocessed"
+    CUDA = "cuda"
+    CUDA_PREPROCESSED = "cudaPreprocessed"
+    HIP = "hip"
+    HIP_PREPROCESSED = "hipPreprocessed"
 
 
 class Colour(Enum):

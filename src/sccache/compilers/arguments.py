@@ -135,6 +135,16 @@ class Role(Enum):
     """-mllvm."""
     ARCH = auto()
     """-arch: one only."""
+    OFFLOAD = auto()
+    """Concerns code for GPUs: in sources of other languages that is OpenMP's."""
+    OFFLOAD_ARCH = auto()
+    """Names an architecture of GPUs, or takes one away."""
+    OFFLOAD_FORM = auto()
+    """Which sides are compiled and how many files that makes; the last of a kind wins."""
+    OFFLOAD_JOBS = auto()
+    """How many programs may run at once."""
+    TO_ONE_SIDE = auto()
+    """The value is an option for the host's side or for the device's alone (-Xarch_host)."""
     NO_DIRECT = auto()
     """Reads files that no dep-file lists."""
     TOO_HARD = auto()

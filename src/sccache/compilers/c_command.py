@@ -9,6 +9,8 @@ from pathlib import Path
 from sccache.compilers import depfiles, languages, profiles, side_outputs
 from sccache.compilers.arguments import Role
 from sccache.compilers.gathered import Gathered
+from sccache.compilers.offload import NATIVE
+from sccache.compilers.options import clang_offload
 from sccache.compilers.side_outputs import Naming
 from sccache.model import CannotCache, Depfile, Language, Output, ParsedArguments, ParseResult
 
@@ -41,7 +43,10 @@ class Command:
             return CannotCache("unknown source language" if self.x == "none" else "-x", self.x)
         if language in languages.HEADERS and Role.ASSEMBLE in self.gathered.seen:
             return CannotCache("-S", self.source)
-        outputs = (self._main_output(language), *self._side_outputs(language))
+        main = self._main_outputs(language)
+        if NATIVE in self.gathered.offload.arches or not main:
+            return CannotCache("--offload-arch=native" if main else "no --offload-arch", self.source)
+        outputs = (*main, *self._side_outputs(language))
         depfile = self._depfile(language)
         paths = [output.path for output in outputs] + ([depfile.path] if depfile else [])
         if len(set(paths)) < len(paths):
@@ -75,12 +80,13 @@ class Command:
     def _language(self) -> Language | None:
         if self.x == "none":
             return languages.from_file_name(self.source, self.family, plusplus=self.plusplus)
-        return languages.from_x(self.x)
+        return languages.from_x(self.x, self.family)
 
     def _value(self, language: Language, outputs: tuple[Output, ...], depfile: Depfile | None) -> ParsedArguments:
         gathered, seen, main = self.gathered, self.gathered.seen, outputs[0]
         x_words = () if self.x == "none" else ("-x", self.x)
-        whole = self.argv[1:] if Role.RECORDS_COMMAND in seen else ()
+        names_itself = Role.RECORDS_COMMAND in seen or language in languages.OFFLOADING
+        whole = self._whole() if names_itself else ()
         unseen = Role.WARNS_OF_SEARCH in seen or language in _SEARCH_BEYOND_THE_TEXT
         result_key = gathered.key if unseen else gathered.result_key
         return ParsedArguments(
@@ -108,9 +114,16 @@ class Command:
             mtimes_matter=self.family == "clang" and main.role == "pch" and Role.PCH_WITHOUT_TIMES not in seen,
             search_args=tuple(gathered.search),
             records_command=Role.RECORDS_COMMAND in seen,
+            needs_observing=language in languages.OFFLOADING or gathered.offload.asked,
         )
 
-    def _main_output(self, language: Language) -> Output:
+    def _whole(self) -> tuple[str, ...]:
+        """The command line; clang names a compile for GPUs by a digest of it, the number of its jobs being of no weight."""
+        jobs = tuple(row.name for row in clang_offload.ROWS if row.role is Role.OFFLOAD_JOBS)
+        return tuple(word for word in self.argv[1:] if not word.startswith(jobs))
+
+    def _main_outputs(self, language: Language) -> tuple[Output, ...]:
+        """None where their names depend on what only the compiler knows."""
         seen = self.gathered.seen
         header = language in languages.HEADERS and Role.ASSEMBLE not in seen
         is_pch = header or Role.PCH_OUTPUT in seen
@@ -120,7 +133,11 @@ class Command:
         if Role.PRECOMPILE in seen:
             kind = "pcm"
         default = side_outputs.default_main(self.naming, kind, header=header)
-        return Output("pch" if is_pch else default.role, self.naming.output or default.path)
+        role = "pch" if is_pch else default.role
+        if language in languages.OFFLOADING:
+            names = self.gathered.offload.main_names(self.naming, language, kind)
+            return tuple(Output(f"{role} {number}" if number else role, name) for number, name in enumerate(names))
+        return (Output(role, self.naming.output or default.path),)
 
     def _side_outputs(self, language: Language) -> list[Output]:
         seen, values, naming = self.gathered.seen, self.gathered.values, self.naming
@@ -136,11 +153,20 @@ class Command:
             found.append(Output("dwo", side_outputs.split_dwarf(naming), required=False))
         if seen & {Role.OPT_RECORD, Role.OPT_RECORD_FORMAT, Role.OPT_RECORD_PATH}:
             found.append(Output("opt-record", self._opt_record(), required=False))
+        if language in languages.OFFLOADING:
+            found += self._device_side_outputs(language)
         if Role.MODULE_OUTPUT_PATH in seen:
             found.append(Output("module", values[Role.MODULE_OUTPUT_PATH], required=False))
         elif Role.MODULE_OUTPUT in seen:
             found.append(Output("module", side_outputs.auxiliary(naming, ".pcm"), required=False))
         return found
+
+    def _device_side_outputs(self, language: Language) -> list[Output]:
+        gathered, naming = self.gathered, self.naming
+        names = list(gathered.offload.split_dwarf_names(naming)) if gathered.split_dwarf else []
+        if gathered.seen & {Role.OPT_RECORD, Role.OPT_RECORD_FORMAT} and Role.OPT_RECORD_PATH not in gathered.seen:
+            names += gathered.offload.side_names(naming, language, gathered.values.get(Role.OPT_RECORD_FORMAT, "yaml"))
+        return [Output(f"device {number}", name, required=False) for number, name in enumerate(names)]
 
     def _opt_record(self) -> str:
         values = self.gathered.values

@@ -14,7 +14,7 @@ from sccache.compilers import environment, languages, response_files
 from sccache.compilers.arguments import MissingValue, OptionTable, Role
 from sccache.compilers.c_command import SIDE_FILES, Command
 from sccache.compilers.collector import Collector, Tables
-from sccache.compilers.options import clang, gcc
+from sccache.compilers.options import clang, clang_offload, gcc
 from sccache.model import CannotCache, NotCompilation, ParseResult
 
 PREPROCESS_FLAGS: dict[str, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ def option_tables(family: str) -> Tables:
     if family == "gcc":
         driver = OptionTable(gcc.ROWS, aliases=gcc.ALIASES)
         return Tables(driver, driver, OptionTable(gcc.ROWS, gcc.BEHIND_WP), wp_dependencies=False)
-    driver = OptionTable(gcc.SHARED, clang.ROWS)
+    driver = OptionTable(gcc.SHARED, clang.ROWS, clang_offload.ROWS)
     return Tables(driver, OptionTable(driver.rows.values(), clang.FRONTEND), driver, wp_dependencies=True)
 
 

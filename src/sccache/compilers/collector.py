@@ -12,6 +12,7 @@ from sccache.compilers.arguments import Argument, MissingValue, OptionTable, Rol
 from sccache.compilers.destinations import ALL, DESTINATIONS, To
 from sccache.compilers.gathered import Gathered
 from sccache.compilers.meanings import ACTIONS, WP_DEPENDENCIES
+from sccache.compilers.options.clang_offload import FOR_ONE_SIDE
 
 _NOT_BEHIND_XCLANG = frozenset(
     (
@@ -99,6 +100,7 @@ class Collector(Gathered):
         """Look at what was gathered for each of the programs behind the driver, now that it is complete."""
         self._finish_preprocessor()
         self._finish_frontend()
+        self._finish_sides()
         found = pieces.assembler(self.assembler_words)
         self.debug_info = self.debug_info or found.debug_info
         if found.listing:
@@ -142,6 +144,16 @@ class Collector(Gathered):
         for argument in found:
             self._frontend_argument(argument, previous)
             previous = argument.name
+
+    def _finish_sides(self) -> None:
+        """What is for the host's side or the device's alone says as little about files as it may."""
+        for word in self.offload.one_side:
+            row = self.tables.driver.find(word)
+            role = row.role if row is not None else Role.PASS
+            if role not in FOR_ONE_SIDE:
+                self.refuse("-Xarch_", word)
+            elif role is Role.CPU and row is not None:
+                ACTIONS[role](self, Argument((word,), row.name, word[len(row.name) :], role))
 
     def _frontend_argument(self, argument: Argument, previous: str) -> None:
         if not argument.name:

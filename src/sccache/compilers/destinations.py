@@ -80,5 +80,10 @@ DESTINATIONS: dict[Role, To] = {
     Role.TO_ASSEMBLER: _KEYS | To.SEARCH,
     Role.TO_ASSEMBLER_NEXT: _KEYS | To.SEARCH,
     Role.TO_BACKEND: ALL,
+    Role.OFFLOAD: ALL,
+    Role.OFFLOAD_ARCH: ALL,
+    Role.OFFLOAD_FORM: ALL,
+    Role.OFFLOAD_JOBS: To.NAME,
+    Role.TO_ONE_SIDE: ALL,
     Role.NO_DIRECT: ALL,
 }

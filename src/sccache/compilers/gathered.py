@@ -4,6 +4,7 @@ Owns: the fields and the first reason not to cache.  Must not know: who fills th
 """
 
 from sccache.compilers.arguments import Role
+from sccache.compilers.offload import Offload
 from sccache.model import CannotCache, Colour
 
 
@@ -43,6 +44,7 @@ class Gathered:
         self.frontend_words: list[str] = []
         self.preprocessor_words: list[str] = []
         self.assembler_words: list[str] = []
+        self.offload = Offload()
         self.profile_directory = ""
         self.preprocessor_depfile = ""
         """FILE of gcc's -Wp,-MD,FILE: wins over -MF, and its default target ignores -o."""

@@ -1,6 +1,6 @@
 """Source languages: by file name, by -x, and what each is called.
 
-Owns: the tables of reference 5.2 with gcc's and clang's further -x names.  Must not know: options, outputs.
+Owns: the tables of reference 5.2 with gcc's and clang's further names (CUDA and HIP are clang's alone).  Must not know: options, outputs.
 """
 
 from sccache.model import Language
@@ -23,7 +23,14 @@ _BY_EXTENSION: dict[str, Language] = {
     "mii": Language.OBJCXX_PREPROCESSED,
 }
 
-_CLANG_MODULE_EXTENSIONS = frozenset(("ccm", "cxxm", "c++m"))
+_CLANG_EXTENSIONS: dict[str, Language] = {
+    **dict.fromkeys(("ccm", "cxxm", "c++m"), Language.CXX_MODULE),
+    "cu": Language.CUDA,
+    "cui": Language.CUDA_PREPROCESSED,
+    "hip": Language.HIP,
+    "hipi": Language.HIP_PREPROCESSED,
+}
+"""Beside those that gcc knows, too."""
 
 _BY_X: dict[str, Language] = {
     "assembler": Language.ASSEMBLER,
@@ -45,7 +52,14 @@ _BY_X: dict[str, Language] = {
     "objc++-cpp-output": Language.OBJCXX_PREPROCESSED,
 }
 
-_X_NAME: dict[Language, str] = {language: name for name, language in reversed(_BY_X.items())}
+_CLANG_X: dict[str, Language] = {
+    "cuda": Language.CUDA,
+    "cuda-cpp-output": Language.CUDA_PREPROCESSED,
+    "hip": Language.HIP,
+    "hip-cpp-output": Language.HIP_PREPROCESSED,
+}
+
+_X_NAME: dict[Language, str] = {language: name for name, language in reversed((_BY_X | _CLANG_X).items())}
 
 _AS_CXX: dict[Language, Language] = {
     Language.C: Language.CXX,
@@ -65,6 +79,8 @@ _PREPROCESSED: dict[Language, Language] = {
     Language.OBJC_HEADER: Language.OBJC_PREPROCESSED,
     Language.OBJCXX: Language.OBJCXX_PREPROCESSED,
     Language.OBJCXX_HEADER: Language.OBJCXX_PREPROCESSED,
+    Language.CUDA: Language.CUDA_PREPROCESSED,
+    Language.HIP: Language.HIP_PREPROCESSED,
 }
 
 HEADERS = frozenset((Language.C_HEADER, Language.CXX_HEADER, Language.GENERIC_HEADER, Language.OBJC_HEADER, Language.OBJCXX_HEADER))
@@ -72,21 +88,28 @@ HEADERS = frozenset((Language.C_HEADER, Language.CXX_HEADER, Language.GENERIC_HE
 
 ASSEMBLERS = frozenset((Language.ASSEMBLER, Language.ASSEMBLER_WITH_CPP))
 
+_OFFLOADING_NAMES: dict[Language, str] = {
+    **dict.fromkeys((Language.CUDA, Language.CUDA_PREPROCESSED), "CUDA"),
+    **dict.fromkeys((Language.HIP, Language.HIP_PREPROCESSED), "HIP"),
+}
+OFFLOADING = frozenset(_OFFLOADING_NAMES)
+"""Compiled for the host and for GPUs, by several programs: such compiles are observed."""
+
 
 def from_file_name(name: str, family: str, *, plusplus: bool) -> Language | None:
     """The language that a driver gives to a file by its extension (exact, case-sensitive)."""
     _, dot, extension = name.rpartition("/")[2].rpartition(".")
     if not dot:
         return None
-    if family == "clang" and extension in _CLANG_MODULE_EXTENSIONS:
-        return Language.CXX_MODULE
+    if family == "clang" and extension in _CLANG_EXTENSIONS:
+        return _CLANG_EXTENSIONS[extension]
     language = _BY_EXTENSION.get(extension)
     return _AS_CXX.get(language, language) if plusplus and language is not None else language
 
 
-def from_x(name: str) -> Language | None:
+def from_x(name: str, family: str = "") -> Language | None:
     """The language of `-x NAME`; None for names that are not cached."""
-    return _BY_X.get(name)
+    return _BY_X.get(name) or (_CLANG_X.get(name) if family == "clang" else None)
 
 
 def x_name(language: Language) -> str:
@@ -106,4 +129,4 @@ def needs_preprocessing(language: Language) -> bool:
 
 def statistics_name(language: Language) -> str:
     """The plain statistics' row: sccache counts C, C++ and Objective-C together."""
-    return "Assembler" if language in ASSEMBLERS else "C/C++"
+    return "Assembler" if language in ASSEMBLERS else _OFFLOADING_NAMES.get(language, "C/C++")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from sccache.compilers.arguments import Argument, Role
 from sccache.compilers.gathered import Gathered
+from sccache.compilers.offload import Side
+from sccache.compilers.options import clang_offload
 from sccache.model import CannotCache, Colour
 
 WP_DEPENDENCIES = {"-MD": Role.DEP_ALL, "-MMD": Role.DEP_USER}
@@ -141,6 +143,38 @@ def _arch(gathered: Gathered, argument: Argument) -> None:
         gathered.refuse("multiple different -arch, and SCCACHE_CACHE_MULTIARCH not set")
 
 
+def _offload(gathered: Gathered, _: Argument) -> None:
+    gathered.offload.asked = True
+
+
+def _offload_arch(gathered: Gathered, argument: Argument) -> None:
+    gathered.offload.asked = True
+    if argument.name in clang_offload.TAKES_AWAY:
+        gathered.offload.take_away(argument.value)
+    else:
+        gathered.offload.add(argument.value)
+
+
+_FORMS: dict[str, tuple[str, object]] = {
+    **dict.fromkeys(clang_offload.DEVICE_ONLY, ("side", Side.DEVICE)),
+    **dict.fromkeys(clang_offload.HOST_ONLY, ("side", Side.HOST)),
+    **dict.fromkeys(clang_offload.BOTH_SIDES, ("side", Side.BOTH)),
+    **dict.fromkeys(clang_offload.RELOCATABLE, ("relocatable", True)),
+    **dict.fromkeys(clang_offload.NOT_RELOCATABLE, ("relocatable", False)),
+    clang_offload.BUNDLED: ("bundled", True),
+    clang_offload.NOT_BUNDLED: ("bundled", False),
+}
+
+
+def _offload_form(gathered: Gathered, argument: Argument) -> None:
+    setattr(gathered.offload, *_FORMS[argument.name])
+
+
+def _to_one_side(gathered: Gathered, argument: Argument) -> None:
+    gathered.offload.asked = True
+    gathered.offload.one_side.append(argument.value)
+
+
 def _backend(gathered: Gathered, argument: Argument) -> None:
     if any(part in argument.value for part in _BACKEND_HARD):
         gathered.refuse("-mllvm", argument.value)
@@ -201,6 +235,10 @@ ACTIONS: dict[Role, Callable[[Gathered, Argument], None]] = {
     Role.CPU: _cpu,
     Role.ARCH: _arch,
     Role.TO_BACKEND: _backend,
+    Role.OFFLOAD: _offload,
+    Role.OFFLOAD_ARCH: _offload_arch,
+    Role.OFFLOAD_FORM: _offload_form,
+    Role.TO_ONE_SIDE: _to_one_side,
     Role.TO_ASSEMBLER: _assembler,
     Role.TO_ASSEMBLER_NEXT: _assembler,
     Role.TO_PREPROCESSOR: _preprocessor,

@@ -136,11 +136,7 @@ WORDS_OF_THEIR_OWN = (
     Option("-filelist", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("-Xanalyzer", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("--analyzer-output", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
-    Option("-Xcuda-fatbinary", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
-    Option("-Xcuda-ptxas", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("-Xopenmp-target", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
-    Option("-Xarch_device", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
-    Option("-Xarch_host", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
     Option("-Xarch_", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     Option("-Xopenmp-target=", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     Option("-arcmt-migrate-report-output", _NEXT, Role.TOO_HARD_WHEN_COMPILING),
@@ -168,11 +164,11 @@ _NOT_CACHED = (
 _NOT_CACHED_PREFIXES = (
     *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
-    *("-fdump-", "--offload-", "-fopenmp-targets=", "-fsycl", "-objcmt-", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
+    *("-fdump-", "-fsycl", "-objcmt-", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
 )
 
 _NOT_CACHED_NEXT = (
-    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dumpdir", "-Xoffload-linker", "-module-dependency-dir"),
+    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dumpdir", "-module-dependency-dir"),
     *("-ccc-arcmt-migrate", "-ccc-objcmt-migrate", "-ccc-gcc-name", "-ccc-install-dir"),
 )
 
