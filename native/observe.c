@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,9 +31,14 @@
 #ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1u
 #endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1ul << 5)
+#endif
 
 /* How long children that outlive the program may go on before a process of its own answers for them. */
 enum { GRACE_MS = 20 };
+/* How often to ask whether the program has ended where no descriptor tells: a sandbox may forbid pidfd_open. */
+enum { ASK_MS = 50 };
 
 static volatile sig_atomic_t program_pid;
 
@@ -43,14 +49,36 @@ static void forward(int number, siginfo_t *info, void *context)
         kill(program_pid, number);
 }
 
+/* Linux 5.0 gives listeners; 5.5 lets a call go on, 5.9 tells when nobody is left.  Asked first: a filter stays. */
+static int kernel_suffices(void)
+{
+    struct utsname system;
+    unsigned major = 0, minor = 0;
+    return uname(&system) == 0 && sscanf(system.release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 9));
+}
+
+static int listen_with(const struct sock_fprog *filter, unsigned long more)
+{
+    unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW | more;
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, filter);
+}
+
+/* A signal must not end a call that is with us: no program expects EINTR of a stat().  Older kernels (5.19) cannot hold it. */
+static int listen_patiently(const struct sock_fprog *filter)
+{
+    int fd = listen_with(filter, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    return fd < 0 && errno == EINVAL ? listen_with(filter, 0) : fd;
+}
+
 static int install_filter(void)
 {
+    if (!kernel_suffices())
+        return -1;
     struct sock_filter code[MAX_FILTER];
     struct sock_fprog filter = {.filter = code, .len = make_filter(code)};
-    unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+    int fd = listen_patiently(&filter);
     if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) /* who may not administer the system */
-        fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+        fd = listen_patiently(&filter);
     return fd;
 }
 
@@ -91,6 +119,19 @@ static int receive_descriptor(int socket)
     return fd;
 }
 
+/* The loader takes spaces and colons in LD_PRELOAD for ends of names. */
+static const char *name_without_separators(const char *shim)
+{
+    static char name[64];
+    if (!strpbrk(shim, " :"))
+        return shim;
+    int fd = open(shim, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return "";
+    snprintf(name, sizeof name, "/proc/%ld/fd/%d", (long)getpid(), fd);
+    return name;
+}
+
 static void preload(const char *shim, const char *report)
 {
     const char *before = getenv("LD_PRELOAD");
@@ -104,12 +145,12 @@ static void preload(const char *shim, const char *report)
 }
 
 /* The child: never returns.  The exec itself is already seen by the listener. */
-static _Noreturn void become(char **argv, pid_t parent, int socket)
+static _Noreturn void become(char **argv, const char *shim, pid_t parent, int socket)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* without us its calls would fail */
     if (getppid() != parent)
         _exit(127);
-    preload(argv[2], argv[1]);
+    preload(shim, argv[1]);
     int fd = install_filter();
     send_descriptor(socket, fd);
     if (fd >= 0)
@@ -174,7 +215,7 @@ static void observe(int listener, pid_t program, int *status)
     long long end_ms = 0; /* also of children that are never quiet */
     for (;;) {
         struct pollfd both[2] = {{.fd = listener, .events = POLLIN}, {.fd = is_over ? -1 : pidfd, .events = POLLIN}};
-        long long left_ms = is_over ? end_ms - now_ms() : -1;
+        long long left_ms = is_over ? end_ms - now_ms() : pidfd < 0 ? ASK_MS : -1;
         int is_late = is_over && left_ms <= 0, count = poll(both, 2, is_late ? 0 : (int)left_ms);
         if (count < 0 && errno != EINTR)
             break;
@@ -182,13 +223,13 @@ static void observe(int listener, pid_t program, int *status)
             leave_behind(listener);
             break;
         }
-        if (count <= 0)
+        if (count < 0)
             continue;
-        if (both[1].revents && waitpid(program, status, WNOHANG) == program) {
+        if (!is_over && (both[1].revents || pidfd < 0) && waitpid(program, status, WNOHANG) == program) {
             is_over = 1;
             end_ms = now_ms() + GRACE_MS;
         }
-        if (both[0].revents && !serve(listener, both[0].revents, 1))
+        if (count > 0 && both[0].revents && !serve(listener, both[0].revents, 1))
             break;
     }
     if (pidfd >= 0)
@@ -203,7 +244,11 @@ static _Noreturn void exit_as(int status)
         _exit(WEXITSTATUS(status));
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core); /* the program has left its core */
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, WTERMSIG(status));
     signal(WTERMSIG(status), SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);
     raise(WTERMSIG(status));
     _exit(128 + WTERMSIG(status));
 }
@@ -224,17 +269,21 @@ int main(int argc, char **argv)
         return 2;
     }
     int pair[2];
-    if (!open_report(argv[1]) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    const char *shim = name_without_separators(argv[2]);
+    if (!open_report(argv[1], shim) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         execv(argv[3], argv + 4), _exit(127);
     pid_t us = getpid();
     sigset_t fatal, before; /* a signal between the fork and the handlers must not end us alone */
     sigfillset(&fatal);
     sigprocmask(SIG_BLOCK, &fatal, &before);
+    struct sigaction of_children, usual = {.sa_handler = SIG_DFL}; /* who ignores their end is not told how they ended */
+    sigaction(SIGCHLD, &usual, &of_children);
     pid_t program = fork();
     if (program == 0) {
+        sigaction(SIGCHLD, &of_children, NULL);
         sigprocmask(SIG_SETMASK, &before, NULL);
         close(pair[0]);
-        become(argv, us, pair[1]);
+        become(argv, shim, us, pair[1]);
     }
     if (program < 0)
         execv(argv[3], argv + 4), _exit(127);

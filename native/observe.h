@@ -9,13 +9,15 @@
 enum { MAX_FILTER = 256 };
 
 /* observe_report.c: the file, each record once. */
-int open_report(const char *path);
+int open_report(const char *path, const char *shim);
 void note(char kind, const char *text);
 void note_stamped(char kind, const char *stamp, const char *path);
 int is_report(const char *path);
+int is_shim(const char *path);
 void close_report(void);
 
 /* observe_calls.c: which calls are seen, and what each means. */
+void tidy(char *path);
 unsigned short make_filter(struct sock_filter *code);
 void note_call(const struct seccomp_notif *call);
 

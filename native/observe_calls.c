@@ -96,6 +96,7 @@ static const struct call {
     {__NR_setns, LEAVES, NONE, NONE, NONE},
 };
 enum { ROWS = sizeof TABLE / sizeof *TABLE };
+_Static_assert(2 * ROWS + 7 <= MAX_FILTER, "the filter has room for every row");
 
 /* Notify of the table's calls and of any call by another architecture's numbers; let all else pass. */
 unsigned short make_filter(struct sock_filter *code)
@@ -138,7 +139,7 @@ static int read_text(pid_t caller, uint64_t from, char *text, size_t size)
 }
 
 /* Collapse "//" and "/./" in place; ".." stays: what it leads to depends on links. */
-static void tidy(char *path)
+void tidy(char *path)
 {
     char *to = path;
     for (const char *from = path; *from;) {
@@ -211,6 +212,8 @@ static void note_opened(const char *path, uint64_t flags)
     int is_there = stat(path, &found) == 0;
     if (is_there && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
         note('o', path);
+    else if ((flags & O_TMPFILE) == O_TMPFILE) /* a file without a name; the path is the directory's */
+        note_seen('s', path, 0);
     else if ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC)))
         note_seen((flags & O_PATH) ? 's' : 'r', path, !(flags & O_PATH));
     else {
@@ -246,6 +249,45 @@ static void note_target(const struct seccomp_notif *call, const struct call *row
     note_seen('s', path, 0);
 }
 
+/* A program that runs itself again by /proc/self/exe means its own, not ours. */
+static int name_itself(const struct seccomp_notif *call, const char *path, char *program)
+{
+    char link[64];
+    if (strcmp(path, "/proc/self/exe") != 0 && strcmp(path, "/proc/thread-self/exe") != 0)
+        return 0;
+    snprintf(link, sizeof link, "/proc/%u/exe", call->pid);
+    ssize_t size = readlink(link, program, PATH_SIZE - 1);
+    if (size > 0)
+        program[size] = 0;
+    return size > 0;
+}
+
+/* A program, and what the kernel runs in place of a script without another call. */
+static void note_program(const struct seccomp_notif *call, const char *path)
+{
+    enum { MAX_DEPTH = 5 }; /* the kernel's */
+    char program[PATH_SIZE], line[256];
+    struct stat found;
+    if (!name_itself(call, path, program))
+        strcpy(program, path);
+    for (int depth = 0; depth < MAX_DEPTH; depth++) {
+        int is_there = stat(program, &found) == 0;
+        note(is_there ? 'x' : 'a', program);
+        int fd = is_there && S_ISREG(found.st_mode) ? open(program, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+        ssize_t size = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+        if (fd >= 0)
+            close(fd);
+        if (size < 2 || line[0] != '#' || line[1] != '!')
+            return;
+        line[size] = 0;
+        char *name = line + 2 + strspn(line + 2, " \t");
+        name[strcspn(name, " \t\n")] = 0;
+        if (name[0] != '/') /* relative to a directory that is not worth finding out */
+            return note('u', "a script's interpreter without a full path");
+        tidy(strcpy(program, name));
+    }
+}
+
 static void note_path(const struct seccomp_notif *call, const struct call *row, const char *path)
 {
     struct stat found;
@@ -264,7 +306,7 @@ static void note_path(const struct seccomp_notif *call, const struct call *row, 
         note_seen('s', path, 0);
         break;
     case EXECUTES:
-        note(stat(path, &found) == 0 ? 'x' : 'a', path);
+        note_program(call, path);
         break;
     case POINTS:
         note_target(call, row, path);
@@ -300,8 +342,14 @@ void note_call(const struct seccomp_notif *call)
         int has = TABLE[row].meaning == LEAVES ? -1 : path_of(call, &TABLE[row], path);
         if (has < 0)
             break;
-        if (has && !is_report(path))
+        if (!has && TABLE[row].meaning == EXECUTES)
+            note('u', "a program run by its descriptor");
+        if (has && is_report(path)) {
+            if (TABLE[row].meaning == LOOKS)
+                note('u', "a record of the preloaded part was lost"); /* so it says */
+        } else if (has && !is_shim(path)) {
             note_path(call, &TABLE[row], path);
+        }
         if (row + 1 == ROWS || TABLE[row + 1].number != call->data.nr)
             return;
     }

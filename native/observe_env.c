@@ -80,24 +80,36 @@ static int is_ours(void)
     return syscall(SYS_fstat, report.fd, &found) == 0 && found.st_dev == report.device && found.st_ino == report.inode;
 }
 
+/* The observer sees this, and takes the report for incomplete: a disk was full, or all descriptors were in use. */
+static void tell_of_loss(void)
+{
+    syscall(SYS_faccessat, AT_FDCWD, report.path, X_OK);
+}
+
 static void begin(void);
 
 static void say(char kind, const char *number, const char *text)
 {
     char record[PATH_MAX + 32];
     size_t first = strlen(number), rest = strlen(text);
+    ssize_t written = -1;
     int saved = errno;
     if (!report.is_begun) /* a library's constructor, before ours */
         begin();
-    if (!report.path[0] || first + rest + 2 > sizeof record || !is_new(kind, text))
+    if (!report.path[0] || !is_new(kind, text))
         return;
     if (!is_ours())
         open_report();
-    record[0] = kind;
-    memcpy(record + 1, number, first);
-    memcpy(record + 1 + first, text, rest + 1);
-    while (report.fd >= 0 && write(report.fd, record, first + rest + 2) < 0 && errno == EINTR) {
+    if (first + rest + 2 <= sizeof record) {
+        record[0] = kind;
+        memcpy(record + 1, number, first);
+        memcpy(record + 1 + first, text, rest + 1);
+        do
+            written = write(report.fd, record, first + rest + 2);
+        while (written < 0 && errno == EINTR);
     }
+    if (written != (ssize_t)(first + rest + 2))
+        tell_of_loss();
     errno = saved;
 }
 

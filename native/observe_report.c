@@ -11,7 +11,7 @@
 
 static struct {
     int fd;
-    char path[PATH_MAX];
+    char path[PATH_MAX], shim[PATH_MAX]; /* nothing that the program depends on */
     char buffer[64 << 10];
     size_t used;
     char **known; /* open addressing; a power of two of slots */
@@ -19,11 +19,13 @@ static struct {
     int is_damaged;
 } report = {.fd = -1};
 
-int open_report(const char *path)
+int open_report(const char *path, const char *shim)
 {
-    if (path[0] != '/' || strlen(path) >= sizeof report.path)
+    if (path[0] != '/' || strlen(path) >= sizeof report.path || strlen(shim) >= sizeof report.shim)
         return 0;
-    strcpy(report.path, path);
+    tidy(strcpy(report.path, path));
+    if (*shim)
+        tidy(strcpy(report.shim, shim));
     report.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     return report.fd >= 0;
 }
@@ -31,6 +33,11 @@ int open_report(const char *path)
 int is_report(const char *path)
 {
     return strcmp(path, report.path) == 0;
+}
+
+int is_shim(const char *path)
+{
+    return strcmp(path, report.shim) == 0;
 }
 
 static void flush(void)
@@ -96,7 +103,9 @@ static void put(const char *text)
     size_t size = strlen(text) + 1;
     if (report.used + size > sizeof report.buffer)
         flush();
-    if (size > sizeof report.buffer) {
+    if (!report.used) /* the preloaded part may have written half a record before: a full disk */
+        report.buffer[report.used++] = 0;
+    if (report.used + size > sizeof report.buffer) {
         report.is_damaged = 1;
         return;
     }
