@@ -29,6 +29,8 @@ NAMES: Mapping[Kind, tuple[str, str]] = {
     Kind.PTXAS: ("CUBIN", "cubin [ptxas]"),
 }
 """Kinds that are looked up and kept → how they are counted (reference 10.5)."""
+_RANDOM = re.compile(rb"_[0-9a-f]{8}_\d+\s*$")
+"""How such an identity ends: a checksum and a process's number."""
 _SOURCE_PATH = "--orig_src_path_name"
 _TEXTS = frozenset({"c", "stub", "gpu"})
 _DEVICE = frozenset({"out", "lto", "stub"})
@@ -119,12 +121,15 @@ def tidy(step: Step) -> None:
                 file.truncate()
 
 
-def without_module_id(kept: Kept, folder: str) -> Kept:
-    """The same result, for any module's identity, if this one's is not in it.
+def storable(kept: Kept, folder: str) -> Kept | None:
+    """What of a step's result may be kept; None for a result that is another one each time.
 
-    cicc puts the identity (a checksum of the source's place, the first symbol's name) into names that must differ between modules, and into
-    nothing else.  Where no output has it, the device code is the same in any place.  Packed outputs could hide it: there it counts.
+    cicc puts the module's identity (a checksum of the source's place, the first symbol's name) into names that must differ between modules,
+    and into nothing else.  Where no output has it, the device code is the same in any place.  Packed outputs may hide it: there it counts.
+    A source without a symbol for others has an identity of its own in each run, so that two objects of it can be linked together.
     """
+    if any(file.role == "module_id" and _RANDOM.search(file.data) for file in kept.files):
+        return None
     identities = [known for known in kept.observed.inputs if known.path.startswith(folder + "/") and known.path.endswith(".module_id")]
     if len(identities) != 1 or any(file.role not in _TEXTS and b"\0" in file.data for file in kept.files):
         return kept

@@ -229,7 +229,11 @@ class _Walk:
         if isinstance(kept, str):
             log.debug("[%s]: a step's result is not kept: %s", made.job.label, kept)
             return
-        work = observed_results.keep(cuda_jobs.without_module_id(kept, self._folder), {}, self._bench)
+        wanted = cuda_jobs.storable(kept, self._folder)
+        if wanted is None:
+            log.debug("[%s]: a step's result is of one run", made.job.label)
+            return
+        work = observed_results.keep(wanted, {}, self._bench)
         if not self._tools.store_soon(work):
             work.close()
 

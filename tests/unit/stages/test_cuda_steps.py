@@ -269,6 +269,16 @@ def test_another_place(machine: Machine, unnamed: bool) -> None:
     assert ours == _comparable(machine.place / "a.o", ())
 
 
+def test_a_module_without_a_name(machine: Machine) -> None:
+    """Nothing in it has a name for others: nvcc gives it another identity each time, so that two objects of it can be linked together."""
+    (machine.place / "a.cu").write_text(
+        "namespace { __global__ void own(float *x) { *x = 1; } struct R { R() { own<<<1, 1>>>(nullptr); } } r; }\n"
+    )
+    for _ in range(2):
+        assert isinstance(machine.compile(*ONE, "-c", "a.cu", "-o", "a.o"), Kept)
+        assert machine.steps() == ["cudafe++", "cicc", "ptxas"]
+
+
 def test_device_code_of_a_header(machine: Machine) -> None:
     """A header that the device code includes changes it."""
     machine.compile(*ONE, "-c", "a.cu", "-o", "a.o")
