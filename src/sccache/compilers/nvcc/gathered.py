@@ -73,7 +73,7 @@ def _tells(found: Gathered, word: Word) -> None:
 
 
 def _too_hard(found: Gathered, word: Word) -> None:
-    found.refuse(word.row.name if word.row else "", word.value)
+    found.refuse(word.name, word.value)
 
 
 def _output(found: Gathered, word: Word) -> None:

@@ -33,11 +33,16 @@ class Word(Struct, frozen=True):
     value: str = ""
 
     @property
+    def name(self) -> str:
+        """The option's one name."""
+        return self.text if self.row is None else self.row.name
+
+    @property
     def key(self) -> str:
         """The option as one word, in one spelling."""
         if self.row is None:
             return self.text
-        return f"{self.row.name}={self.value}" if self.row.takes_value else self.row.name
+        return f"{self.name}={self.value}" if self.row.takes_value else self.name
 
 
 @cache
