@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from sccache.model import CompileRequest, Diagnostics
@@ -141,7 +142,8 @@ class ObservedPipeline:
             if ran.status != 0:
                 self._stats.compile_failed(ran.duration_ns)
                 return Replay()
-            kept = await observed_results.collect(attempt, ran, self._bench, turn.manner.unobserved)
+            done = attempt if turn.manner.by_steps is None or by_steps is not None else _bound(attempt)
+            kept = await observed_results.collect(done, ran, self._bench, turn.manner.unobserved)
         finally:
             observed_results.end(attempt)
         if isinstance(kept, str):
@@ -160,6 +162,11 @@ class ObservedPipeline:
         if turn.manner.by_steps is None or not attempt.report or "SCCACHE_RECACHE" in turn.job.request.env:
             return None
         return await turn.manner.by_steps(attempt, turn.hands, self._scratch, self._bench, self._store_soon)
+
+
+def _bound(attempt: Attempt) -> Attempt:
+    """The same for this checkout alone: a compile that was not done by steps does not tell whether it computed with its place."""
+    return msgspec.structs.replace(attempt, job=msgspec.structs.replace(attempt.job, hides_paths=True))
 
 
 def plain_command(request: CompileRequest, path: str, args: tuple[str, ...], name: str = "", *, streamed: bool = False) -> Command:

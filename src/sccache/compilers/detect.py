@@ -20,14 +20,14 @@ sccache_compiler clang-cl
 sccache_compiler msvc
 #elif defined(__NVCOMPILER)
 sccache_compiler nvhpc
+#elif defined(__DCC__)
+sccache_compiler diab
+#elif defined(__TASKING__) || defined(__CTC__)
+sccache_compiler taskingvx
 #elif defined(__clang__) && defined(__cplusplus)
 sccache_compiler clang plusplus
 #elif defined(__clang__)
 sccache_compiler clang
-#elif defined(__DCC__)
-sccache_compiler diab
-#elif defined(__CTC__)
-sccache_compiler taskingvx
 #elif defined(__GNUC__) && defined(__cplusplus)
 sccache_compiler gcc plusplus
 #elif defined(__GNUC__)
@@ -35,14 +35,18 @@ sccache_compiler gcc
 #endif
 sccache_version __VERSION__
 """
-"""Preprocessed as a `.c` file; g++ and clang++ take that for C++ and so tell that they are C++ drivers."""
+"""The order matters: others say that they are gcc or clang, too.
+
+Preprocessed as a `.c` file; g++ and clang++ take that for C++ and so tell that they are C++ drivers.
+"""
 
 SUPPORTED = frozenset({"gcc", "clang"})
 _ELF = b"\x7fELF"
 _DRIVER_WORDS = ("gcc", "g++", "clang", "cc", "c++", "nvc")
 
 
-_DRIVERS = frozenset({"cl", "cl.exe", "cctc", "ctc", "cptc"})
+_DRIVERS = frozenset({"cl", "cl.exe", "dplus", "cctc", "ctc", "cptc", "carm", "cparm", "cmcs", "carc", "cpcp", "c51"})
+"""Names of drivers that have none of these words."""
 
 
 class Identity(Struct, frozen=True):

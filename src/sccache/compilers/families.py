@@ -5,12 +5,18 @@ Owns: the table.  Must not know: how a compiler is recognised, how observing wor
 
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from sccache.compilers import diab, nvcc, nvhpc, tasking
 from sccache.compilers.observed import ParseResult, Rules
+from sccache.compilers.options import diab as options_diab
+from sccache.compilers.options import nvcc as options_nvcc
+from sccache.compilers.options import nvhpc as options_nvhpc
 from sccache.compilers.options import observed as common
+from sccache.compilers.options import taskingvx as options_tasking
 
 Parse: TypeAlias = Callable[[tuple[str, ...], str, Mapping[str, str]], ParseResult]
 """Understands one command line: words from the compiler's name on, working directory, environment."""
@@ -30,11 +36,12 @@ _ASKS_FOR_NAMES = re.compile(rb"__FILE|__BASE_FILE|__builtin_FILE|source_locatio
 """The macros and their kin; a word pasted together may be one of them."""
 
 
-def rules_of(tools: str) -> Rules:
-    """The rules of a family that runs these programs beside those that all run."""
+def rules_of(tools: str, harmless: Mapping[str, str] = MappingProxyType({}), *, asks_licences: bool = False) -> Rules:
+    """The rules of a family that runs these programs, and has these harmless variables, beside those of all."""
     return Rules(
         tools=re.compile("|".join(part for part in (common.TOOLS, tools) if part)),
-        harmless=common.HARMLESS,
+        harmless={**common.HARMLESS, **harmless},
+        asks_licences=asks_licences,
         finding=common.FINDING,
         clock="compile reads the clock",
         network="compile uses the network",
@@ -50,7 +57,14 @@ def rules_of(tools: str) -> Rules:
 C_LIKE = {name: rules_of("") for name in ("gcc", "clang")}
 """Of commands that are understood as C compiles are and have to be observed all the same."""
 
-_FAMILIES: tuple[Family, ...] = ()
+_FAMILIES = (
+    Family("nvcc", nvcc.parse, rules_of(options_nvcc.TOOLS), options_nvcc.VARIABLES),
+    Family("nvhpc", nvhpc.parse, rules_of(options_nvhpc.TOOLS, options_nvhpc.HARMLESS), options_nvhpc.VARIABLES),
+    Family("diab", diab.parse, rules_of(options_diab.TOOLS, options_diab.HARMLESS, asks_licences=True), options_diab.VARIABLES),
+    Family(
+        "taskingvx", tasking.parse, rules_of(options_tasking.TOOLS, options_tasking.HARMLESS, asks_licences=True), options_tasking.VARIABLES
+    ),
+)
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
 
 NAMES: Mapping[str, str] = {"hipcc": "hipcc", "cudafe++": "cudafe++", "cicc": "cicc", "ptxas": "ptxas"}

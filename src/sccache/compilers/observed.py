@@ -71,5 +71,7 @@ class Rules(Struct, frozen=True):
     """Beginnings of options whose values are names of files for the compiler, not for what is compiled."""
     dated: tuple[str, ...] = ()
     """Ends of names of files that hold other files' times: the compiler refuses them when one of those is newer."""
+    asks_licences: bool = False
+    """Its programs ask a server whether they may run; what they are told decides nothing else."""
     visits_temporary: bool = False
     """Opens the directory for temporary files without reading the names in it."""

@@ -42,6 +42,7 @@ def make(request: CompileRequest, driver: Driver | OtherDriver, parsed: Observed
         made_in=tuple(os.path.normpath(os.path.join(request.cwd, name)) for name in parsed.made_in),
         continued=parsed.continued,
         hides_paths=parsed.hides_paths,
+        knows_processor=parsed.native_cpu,
         records=_records(request, driver, parsed, roots, variables),
         extra=extra,
         roots=roots,

@@ -134,12 +134,15 @@ def _is_tool(job: ObservedJob, path: str) -> bool:
 def _objection(job: ObservedJob, seen: Observation) -> str:
     if seen.trouble or seen.unknown:
         return UNKNOWN
-    if seen.network:
+    if seen.network and not (job.rules.asks_licences and all(_is_tool(job, path) for path in seen.executed if path not in job.program.own)):
         return job.rules.network
     if seen.clocks:
         return job.rules.clock
     kernel = [item.path for item in (*seen.reads, *seen.looked) if item.path.startswith(_KERNEL)]
-    strange = [path for path in (*kernel, *seen.others) if not _MACHINE.fullmatch(path) and not _is_job_server(job, path)]
+    known = ("/proc/cpuinfo",) if job.knows_processor else ()
+    strange = [
+        path for path in (*kernel, *seen.others) if path not in known and not _MACHINE.fullmatch(path) and not _is_job_server(job, path)
+    ]
     if strange:
         log.debug("%s is no file whose content could be compared", strange[0])
         return UNKNOWN

@@ -149,6 +149,8 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
     continued: tuple[str, ...] = ()
     """Outputs that must not be there before."""
     hides_paths: bool = False
+    knows_processor: bool = False
+    """The processor is in the key."""
     records: Records
     """What its manifest's key has beside what all have: arguments, the compiler's identity."""
     extra: tuple[tuple[str, bytes], ...]

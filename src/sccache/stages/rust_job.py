@@ -65,6 +65,7 @@ def make(request: CompileRequest, driver: RustDriver, parsed: RustArguments, ben
         spelled=(parsed.source,) if parsed.source else (),
         outputs=parsed.outputs,
         hides_paths=parsed.hides_paths,
+        knows_processor=parsed.native_cpu,
         records=_records(request, driver, parsed, roots),
         extra=extra,
         roots=roots,
