@@ -31,16 +31,24 @@ def parse(argv: tuple[str, ...], cwd: str, env: Mapping[str, str]) -> ParseResul
     if options.TELLS & {word.strip() for word in words}:
         return NotCompilation("tells only")
     added = _added(words, env)
+    translation = _Translation(words, env)
     if isinstance(added, CannotCache):
         return added
-    translation = _Translation(words, env)
-    if translation.asks_machine and _can_ask(argv[0], cwd, env):
-        return CannotCache("no --offload-arch", options.ENUMERATOR)
     parsed = c_family.parse("clang", (argv[0], *added, *translation.words), cwd, env, plusplus=True)
     if not isinstance(parsed, ParsedArguments):
         return parsed
+    return _refusal(parsed, translation, argv[0], cwd, env) or _observed(parsed, translation)
+
+
+def _refusal(parsed: ParsedArguments, translation: "_Translation", name: str, cwd: str, env: Mapping[str, str]) -> CannotCache | None:
+    if translation.asks_machine and _can_ask(name, cwd, env):
+        return CannotCache("no --offload-arch", options.ENUMERATOR)
     if any(not _SPECIAL_IN_NAMES.isdisjoint(output.path) for output in parsed.outputs):
         return CannotCache("output to a special file", parsed.output)
+    return None
+
+
+def _observed(parsed: ParsedArguments, translation: "_Translation") -> ParseResult:
     observed = c_observed.from_parsed("clang", parsed)
     return msgspec.structs.replace(observed, family="hipcc", key_args=(*observed.key_args, "hipcc", *translation.swallowed))
 
