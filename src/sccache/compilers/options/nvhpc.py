@@ -76,7 +76,7 @@ _LEAVES_MORE = (
         "-fmodules",
         "-fmodules-ts",
     ),
-    *("-fno-profile-generate", "-fno-profile-use", "-fplugin=libcc1plugin", "-frepo", "--pch", "-v", "--verbose"),
+    *("-fno-profile-generate", "-fno-profile-use", "-frepo", "--pch", "-v", "--verbose"),
     # coverage and profiles, whose files are named after the object
     *("--coverage", "-ftest-coverage", "-fprofile-arcs", "-fprofile-generate", "-Mpfi", "-gsplit-dwarf"),
 )
