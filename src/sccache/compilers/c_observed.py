@@ -5,7 +5,8 @@ Owns: that translation.  Must not know: tables, how observing works.
 
 from sccache.compilers import languages
 from sccache.compilers.observed import ObservedArguments
-from sccache.model import Output, ParsedArguments
+from sccache.compilers.options import clang_offload
+from sccache.model import Language, Output, ParsedArguments
 
 _PACKED_ROLES = frozenset({"pch", "module"})
 _PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")
@@ -16,7 +17,7 @@ def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
     dep = parsed.depfile
     outputs = (*parsed.outputs, Output("d", dep.path)) if dep else parsed.outputs
     dep_args = ("dependencies", str(dep.system_headers), str(dep.phony), *dep.targets) if dep else ()
-    packed = any(output.role in _PACKED_ROLES for output in parsed.outputs)
+    packed = any(output.role in _PACKED_ROLES for output in parsed.outputs) or _conceals(parsed)
     return ObservedArguments(
         family=family,
         sources=(parsed.source,),
@@ -29,3 +30,10 @@ def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
         statistics_name=languages.statistics_name(parsed.language),
         advanced_name=f"{parsed.language.value} [{family}]",
     )
+
+
+def _conceals(parsed: ParsedArguments) -> bool:
+    """Whether code for GPUs has unseen names in it: fatbinary compresses, relocatable code's symbols are named by digests."""
+    is_relocatable = not clang_offload.RELOCATABLE.isdisjoint(parsed.key_args)
+    is_compressed = parsed.language in (Language.CUDA, Language.CUDA_PREPROCESSED) and parsed.debug_info
+    return parsed.language in languages.OFFLOADING and (is_relocatable or is_compressed)

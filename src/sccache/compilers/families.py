@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
+import msgspec
 from msgspec import Struct
 
-from sccache.compilers import diab, nvcc, nvhpc, tasking
+from sccache.compilers import diab, hipcc, nvcc, nvhpc, tasking
 from sccache.compilers.observed import ParseResult, Rules
+from sccache.compilers.options import clang_offload
 from sccache.compilers.options import diab as options_diab
+from sccache.compilers.options import hipcc as options_hipcc
 from sccache.compilers.options import nvcc as options_nvcc
 from sccache.compilers.options import nvhpc as options_nvhpc
 from sccache.compilers.options import observed as common
@@ -54,12 +57,21 @@ def rules_of(tools: str, harmless: Mapping[str, str] = MappingProxyType({}), *, 
     )
 
 
-C_LIKE = {name: rules_of("") for name in ("gcc", "clang")}
+C_LIKE = {
+    "gcc": rules_of(""),
+    "clang": msgspec.structs.replace(rules_of(clang_offload.TOOLS), conceals=clang_offload.CONCEALS),
+}
 """Of commands that are understood as C compiles are and have to be observed all the same."""
 
 _FAMILIES = (
     Family("nvcc", nvcc.parse, rules_of(options_nvcc.TOOLS), options_nvcc.VARIABLES),
     Family("nvhpc", nvhpc.parse, rules_of(options_nvhpc.TOOLS, options_nvhpc.HARMLESS), options_nvhpc.VARIABLES),
+    Family(
+        "hipcc",
+        hipcc.parse,
+        msgspec.structs.replace(rules_of(options_hipcc.TOOLS), conceals=clang_offload.CONCEALS, reads_listed=True),
+        options_hipcc.VARIABLES,
+    ),
     Family("diab", diab.parse, rules_of(options_diab.TOOLS, options_diab.HARMLESS, asks_licences=True), options_diab.VARIABLES),
     Family(
         "taskingvx", tasking.parse, rules_of(options_tasking.TOOLS, options_tasking.HARMLESS, asks_licences=True), options_tasking.VARIABLES

@@ -97,7 +97,7 @@ def _variables(job: ObservedJob, seen: Observation) -> Reads | str:
     """Which variables count; a program of which that cannot be told makes it all of them."""
     own = job.program.own
     programs = [path for path in seen.executed if path not in own]
-    known, others = _scripts([*programs, *(path for path in own[:1] if path in seen.executed)])
+    known, others = _scripts([*programs, *(path for path in own[:1] if path in seen.executed and not job.rules.reads_listed)])
     others += [path for path in programs if path not in known and not _is_tool(job, path)]
     if others and any(not _is_tool(job, path) for path in seen.tool_clocks if path not in own):
         return job.rules.clock

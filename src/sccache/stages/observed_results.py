@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
@@ -110,7 +110,7 @@ def _collect(attempt: Attempt, ran: Ran, files: FileMemory, unobserved: Unobserv
     texts = (diagnostics.stdout, diagnostics.stderr, *(file.data for file in produced))
     if _holds_the_time(attempt, texts, {known.mtime_ns // 1_000_000_000 for known in found.inputs}):
         return observed_inputs.TIME_MACROS
-    named = job.roots.names if job.hides_paths else _named(job, texts, found)
+    named = job.roots.names if job.hides_paths or _conceals(job, texts) else _named(job, texts, found)
     sources = observed_inputs.sources(found.inputs, job.roots.names)
     environment = rows(found.reads, job.request.env, job.roots, job.rules, sources)
     observed = Observed(found.inputs, found.absent, attempt.start_ns, environment, found.listings, found.optional)
@@ -124,6 +124,11 @@ def _holds_the_time(attempt: Attempt, texts: Sequence[bytes], stamps_s: Abstract
         return False
     start, end = datetime.fromtimestamp(attempt.start_ns / 1e9, UTC), datetime.now(UTC)
     return any(time_macros.expansions_in(text, start, end) or time_macros.timestamps_in(text, stamps_s) for text in texts)
+
+
+def _conceals(job: ObservedJob, texts: Iterable[bytes]) -> bool:
+    pattern = job.rules.conceals
+    return pattern is not None and any(pattern.search(text) for text in texts)
 
 
 def _named(job: ObservedJob, texts: Sequence[bytes], found: Found) -> tuple[str, ...]:

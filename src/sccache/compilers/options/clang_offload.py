@@ -5,6 +5,8 @@ What they name is not listed as inputs: such compiles are observed (docs/decisio
 Sources: clang 14 and 15's `--help-hidden`, reference 5.6; later versions' options as publicly described, not run here.
 """
 
+import re
+
 from sccache.compilers.arguments import Option, Role, Takes
 
 _NOTHING, _NEXT, _JOINED = Takes.NOTHING, Takes.NEXT, Takes.JOINED
@@ -37,6 +39,9 @@ ROWS = (
     Option("-fopenmp-targets=", _JOINED, Role.OFFLOAD),
 )
 """Replaces rows of clang.py's tables of the same name."""
+
+CONCEALS = re.compile(rb"__hip_cuid_[0-9a-f]|CCOB[\x01-\x0f]\0")
+"""A digest of the source's real name and of the command line, in a symbol's name; the start of compressed code for GPUs."""
 
 TOOLS = (
     r"clang-(?:offload-(?:bundler|packager|wrapper)|linker-wrapper|nvlink-wrapper|sycl-linker)(?:-[\d.]+)?|amdclang(?:\+\+)?"
