@@ -32,6 +32,7 @@ from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Repl
 from sccache.stages.hot import HotRequests
 from sccache.stages.job import Job
 from sccache.stages.rust_toolchains import is_rust
+from sccache.stages.several import SeveralSources
 from sccache.stages.toolchains import Driver, OtherDriver, Toolchains
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Pipeline:
         self.hot = HotRequests(bench.files, bench.storage, bench.stats)
         self._observed = ObservedPipeline(bench, scratch, store_soon, self.hot)
         self._rust = RustPipeline(bench, store_soon, self._observed)
+        self._several = SeveralSources(bench.stats, self.compile)
 
     async def compile(self, request: CompileRequest, hands: Hands) -> Answer:
         """Answer one request; what is to be kept is done after the answer."""
@@ -92,10 +94,8 @@ class Pipeline:
                 log.debug("%s: not a compilation: %s", " ".join(request.argv), detail)
                 self._stats.count("requests_not_compile")
                 return untouched
-            case CannotCache(reason=reason, detail=detail):
-                log.debug("%s: not cached: %s (%s)", " ".join(request.argv), reason, detail)
-                self._stats.count_not_cached(reason)
-                return untouched
+            case CannotCache():
+                return await self._several.answer(request, driver, parsed, untouched, hands) or self._refuse(request, parsed, untouched)
             case ObservedArguments():
                 self._stats.count("requests_executed")
                 return await self._compile_observed(request, driver, parsed, hands)
@@ -105,6 +105,11 @@ class Pipeline:
                 return await self._compile_parsed(request, driver, parsed, hands)
             case never:
                 assert_never(never)
+
+    def _refuse(self, request: CompileRequest, refusal: CannotCache, untouched: Exec) -> Exec:
+        log.debug("%s: not cached: %s (%s)", " ".join(request.argv), refusal.reason, refusal.detail)
+        self._stats.count_not_cached(refusal.reason)
+        return untouched
 
     async def _compile_observed(
         self, request: CompileRequest, driver: Driver | OtherDriver, parsed: ObservedArguments, hands: Hands

@@ -41,7 +41,7 @@ def preprocess_flags(family: str) -> tuple[str, ...]:
 
 def parse(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], plusplus: bool) -> ParseResult:  # noqa: FBT001 -- the plan's interface
     """Understand one command line; argv[0] is the compiler."""
-    expanded = response_files.expand(argv[1:], cwd, _read)
+    expanded = response_files.expand(argv[1:], cwd, read_file)
     tables = option_tables(family)
     arguments = tables.driver.split(expanded.words, double_dash=family == "clang")
     if isinstance(arguments, MissingValue):
@@ -57,7 +57,8 @@ def parse(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], 
     return Command(family, collector, argv, cwd, plusplus=plusplus or Role.PLUSPLUS in collector.seen).parsed()
 
 
-def _read(path: str) -> bytes | None:
+def read_file(path: str) -> bytes | None:
+    """What a response file holds; None where there is no such file."""
     try:
         return Path(path).read_bytes() if Path(path).is_file() else None
     except OSError:
