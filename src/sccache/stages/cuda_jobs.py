@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from sccache.compilers import environment
 from sccache.compilers.nvcc.dryrun import Kind, Plan, Step
+from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import Output
 from sccache.stages.observed_job import ObservedJob, Program
@@ -61,10 +62,10 @@ def find_program(step: Step, env: Mapping[str, str], cwd: str) -> tuple[str, lis
 
 
 def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, files: FileMemory) -> StepJob | None:
-    """The job for a step whose source is there; None where something is not.  `env`: what the step will find."""
+    """The job for a step whose source is there; None where its program is not.  `env`: what the step will find."""
     path, _ = find_program(step, env, whole.request.cwd)
-    program, source = files.facts(os.path.realpath(path)) if path else None, files.facts(step.source)
-    if program is None or source is None:
+    program = files.facts(os.path.realpath(path)) if path else None
+    if program is None:
         return None
     roots = ObservedRoots((*whole.roots.names[:1], folder), is_plain=whole.roots.is_plain)
     seen = dict(step.outputs)["out" if step.kind is not Kind.CUDAFE else "cpp"] + SEEN
@@ -84,14 +85,15 @@ def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, fi
         ),
         # All names and dates that a source can ask for are in the text, expanded or as line markers.
         rules=msgspec.structs.replace(whole.rules, sources_have_dates=False, asks_for_names=None),
-        sources=((step.source, source.digest),),
-        spelled=(os.path.basename(step.source),),
+        sources=(),
+        spelled=(),
         outputs=(*(Output(role, output) for role, output in step.outputs), Output("d", seen)),
         records=(
             ("step", step.kind.value),
             ("compiler", program.digest),
             ("arguments", roots.words(step.args)),
             ("place", _place(step)),
+            ("text", digest(_content(step.source))),  # and no watched source: nobody else changes it, and scanning it takes 40 ms a MB
             ("loader", roots.words(environment.pick(env, environment.LOADER))),
         ),
         extra=whole.extra,

@@ -22,8 +22,8 @@ _PATHS = "rsadDowxc"
 _LINE = re.compile(r"(.) ([^\n]+)")
 
 
-def records(report: str, hidden: str) -> list[str]:
-    """The records of one report without names below the directory `hidden`, and without its end."""
+def records(report: str) -> list[str]:
+    """The records of one report without its end."""
     try:
         with open(report, "rb") as file:
             found = [os.fsdecode(record) for record in file.read().split(b"\0")]
@@ -31,8 +31,22 @@ def records(report: str, hidden: str) -> list[str]:
         return [f"!no report: {e.strerror}"]
     if "." not in found[-3:]:
         return ["!the report was cut short"]
-    below = (hidden + "/", os.path.realpath(hidden) + "/")
-    return [record for record in found if record not in ("", ".") and not (_path(record) + "/").startswith(below)]
+    return [record for record in found if record not in ("", ".")]
+
+
+def without_below(parts: Iterable[str], directory: str) -> list[str]:
+    """Those that do not name something in a directory, or itself."""
+    below = (directory + "/", os.path.realpath(directory) + "/")
+    return [record for record in parts if not (_path(record) + "/").startswith(below)]
+
+
+def without_files(parts: Iterable[str], paths: Iterable[str], directory: str) -> list[str]:
+    """Those that name none of these files, and that do not look at directories in the one named last."""
+    hidden = {*paths, *(os.path.realpath(path) for path in paths)}
+    below = (directory + "/", os.path.realpath(directory) + "/")
+    return [
+        record for record in parts if _path(record) not in hidden and not (record[:1] in "dD" and (_path(record) + "/").startswith(below))
+    ]
 
 
 def _path(record: str) -> str:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 LEVELS = ((Kind.PREPROCESS,), (Kind.CUDAFE,), (Kind.CICC,), (Kind.PTXAS,), (Kind.FATBINARY, Kind.COMPILE))
 """A level needs what those before it made."""
+_LEAST_AT_A_TIME = {Kind.PREPROCESS: 2}
+"""What is lost by looking up between levels is won again here: 50 ms; preprocessors are small and short."""
 
 
 async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, store_soon: StoreSoon) -> Ran | None:
@@ -140,7 +142,7 @@ class _Walk:
             raise _CannotGoOnError(plan.reason)
         if plan.depfile and self._style is None:
             raise _CannotGoOnError("the dependency file's form")
-        self._records += cuda_report.records(report, self._folder)
+        self._records += cuda_report.without_below(cuda_report.records(report), self._folder)
         self._said.append((-1, b"", os.fsencode(plan.messages)))
         self._variables = plan.variables
         self._env = {**self._env, **plan.variables}
@@ -191,7 +193,7 @@ class _Walk:
         attempts = {planned.index: observed_results.begin(planned.job.job, self._tools.scratch) for planned in wanted if planned.job}
         try:
             lines = {planned.index: self._line(planned, attempts.get(planned.index)) for planned in wanted}
-            at_a_time = 1 if copies is not None else self._at_a_time
+            at_a_time = 1 if copies is not None else max(self._at_a_time, _LEAST_AT_A_TIME.get(wanted[0].step.kind, 1))
             ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies or ())], at_a_time))
             if ran.status != 0:
                 raise _CannotGoOnError(f"a step failed with status {ran.status}")
@@ -202,8 +204,8 @@ class _Walk:
                 said = (_content(lines[planned.index].stdout), _content(lines[planned.index].stderr))
                 self._said.append((planned.index, *said))
                 attempt = attempts.get(planned.index)
-                records = cuda_report.records(attempt.report if attempt else self._step_report(planned), self._folder)
-                self._records += records
+                records = cuda_report.records(attempt.report if attempt else self._step_report(planned))
+                self._records += cuda_report.without_below(records, self._folder)
                 await asyncio.to_thread(cuda_jobs.tidy, planned.step)
                 if attempt is not None and planned.job is not None:
                     self._bench.stats.miss(*planned.job.job.names, ran.duration_ns // len(wanted), "never seen")
@@ -219,10 +221,8 @@ class _Walk:
     async def _judge(self, made: StepJob, attempt: Attempt, ran: Ran, records: Sequence[str]) -> None:
         """Keep a step's result, if it may be kept."""
         try:
-            seen = cuda_report.kept(records)
-            if seen is None:
+            if not await asyncio.to_thread(self._can_report, made, attempt, records):
                 return
-            await asyncio.to_thread(_write, made.seen, seen)
             kept = await observed_results.collect(attempt, ran, self._bench, unobserved)
         finally:
             observed_results.end(attempt)
@@ -236,6 +236,16 @@ class _Walk:
         work = observed_results.keep(wanted, {}, self._bench)
         if not self._tools.store_soon(work):
             work.close()
+
+    def _can_report(self, made: StepJob, attempt: Attempt, records: Sequence[str]) -> bool:
+        """Leave what a step has read to be judged, and to be kept with its result; whether that can be done."""
+        seen = cuda_report.kept(cuda_report.without_below(records, self._folder))
+        if seen is None:
+            return False
+        _write(made.seen, seen)
+        files = [made.step.source, *(path for _, path in made.step.outputs)]
+        cuda_report.write(attempt.report, cuda_report.without_files(records, files, self._folder))
+        return True
 
     def _line(self, planned: _Planned, attempt: Attempt | None) -> Line:
         if attempt is not None:
