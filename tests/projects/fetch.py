@@ -36,7 +36,10 @@ Z3 = Project(
     ("-DZ3_ENABLE_EXAMPLE_TARGETS=OFF", "-DZ3_BUILD_LIBZ3_SHARED=OFF", "-DZ3_INCLUDE_GIT_HASH=OFF", "-DZ3_INCLUDE_GIT_DESCRIBE=OFF"),
     ("util", "polynomial"),
 )  # fmt: skip
-PROJECTS = {project.name: project for project in (LIBUV, Z3)}
+LIGHTGBM = Project(
+    "lightgbm", "lightgbm", "4.6.0", "cb1c59720eb569389c0ba74d14f52351b573af489f230032a1c9f314f8bab7fe", "", (), (),
+)  # fmt: skip
+PROJECTS = {project.name: project for project in (LIBUV, Z3, LIGHTGBM)}
 
 
 class FetchError(Exception):
