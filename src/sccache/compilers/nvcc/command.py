@@ -112,12 +112,17 @@ def _compile(found: Gathered, host: HostWords, source: str, cwd: str, env: Mappi
 
 def _outputs(found: Gathered, source: str) -> tuple[Output, ...]:
     ending = MODES[found.modes[0]]
-    name = os.path.splitext(os.path.basename(source))[0]
-    main = found.output or os.path.join(found.directory, f"{name}.{ending}")
+    main = found.output or os.path.join(found.directory, f"{_stem(os.path.basename(source))}.{ending}")
     made = [Output("obj", main)]
     if found.makes_dependencies:
-        made.append(Output("d", found.dependency_path or f"{os.path.splitext(main)[0]}.d"))
+        made.append(Output("d", found.dependency_path or f"{_stem(main)}.d"))
     return tuple(made)
+
+
+def _stem(path: str) -> str:
+    """Without the ending; nvcc takes all of `.x` for one."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, name.rpartition(".")[0] if "." in name else name)
 
 
 def _hides_paths(found: Gathered, source: str, cwd: str, env: Mapping[str, str]) -> bool:

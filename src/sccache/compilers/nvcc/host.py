@@ -26,6 +26,7 @@ _MAKES_MORE = frozenset(
 )
 _PACKING = ("-flto", "-gz", "-Wa,--compress-debug-sections", "--compress-debug-sections")
 _COLOURS = {_C.COLOUR_ALWAYS: Colour.ALWAYS, _C.COLOUR_NEVER: Colour.NEVER}
+_COLOURS_WHEN = {colour.value: colour for colour in Colour}
 
 
 class HostWords(Struct, frozen=True):
@@ -43,7 +44,7 @@ def judge(words: Sequence[str]) -> HostWords:
     if not words:
         return HostWords()
     said = [argument for family in ("gcc", "clang") for argument in _split(family, words)]
-    colours = [_COLOURS[argument.role] for argument in said if argument.role in _COLOURS]
+    colours = [colour for colour in map(_colour, said) if colour is not None]
     return HostWords(
         refusal=next((CannotCache(argument.name, f"-Xcompiler {argument.words[0]}") for argument in said if _makes_more(argument)), None),
         native_cpu=any(argument.role is _C.CPU and argument.value.startswith("native") for argument in said),
@@ -59,3 +60,7 @@ def _split(family: str, words: Sequence[str]) -> tuple[Argument, ...]:
 
 def _makes_more(argument: Argument) -> bool:
     return argument.role in _MAKES_MORE or (argument.role is _C.TO_PREPROCESSOR and ",-M" in argument.words[0])
+
+
+def _colour(argument: Argument) -> Colour | None:
+    return _COLOURS_WHEN.get(argument.value) if argument.role is _C.COLOUR_WHEN else _COLOURS.get(argument.role)

@@ -1,7 +1,7 @@
 r"""Split an nvcc command line into options with their values, and files.
 
     <word> ::= "--" LONG [ "=" VALUE ] | "-" SHORT [ "=" VALUE ]   ; or the value is the next word
-             | "-" LETTER VALUE                                    ; -I -D -U -L -l -O -t -m
+             | "-" LETTER VALUE                                    ; -I -D -U -L -l -O -t
              | "-" <unknown>                                       ; the host compiler's, or an error
              | <file>                                              ; "-" is standard input
     <list> ::= <part> { ( "," | blank ) <part> }                   ; values for other tools; quotes and `\` hide commas and blanks

@@ -127,7 +127,8 @@ HOST = (
         Role.KEY, ("no-align-double", ""), ("no-device-link", "nodlink"), ("relocatable-link", "r"), ("host-relocatable-link", "host-r")
     ),
     *_valued(Role.KEY, ("std", "std"), *_same("ftemplate-backtrace-limit", "ftemplate-depth", "frandom-seed")),
-    *(Option(long, short, Role.KEY, takes_value=True, joins=True) for long, short in (("optimize", "O"), ("machine", "m"))),
+    Option("optimize", "O", Role.KEY, takes_value=True, joins=True),
+    *_valued(Role.KEY, ("machine", "m")),
     *_valued(Role.KEY, ("linker-options", "Xlinker"), ("archive-options", "Xarchive"), ("host-linker-script", "hls")),
     *_flags(Role.KEY, ("augment-host-linker-script", "aug-hls")),
     *_valued(Role.KEY, *_same("cudart", "cudadevrt", "run-args"), ("input-drive-prefix", "idp"), ("dependency-drive-prefix", "ddp")),
