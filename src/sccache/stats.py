@@ -22,6 +22,10 @@ class Row(Struct, frozen=True):
     label: str
 
 
+ADVANCED_LANGUAGES = {"objcHeader": "objc", "objc++Header": "objc++", "cudaPreprocessed": "cuda", "hipPreprocessed": "hip"}
+"""What sccache counts together also where languages stand with their compilers (reference 1.5)."""
+
+
 class PerLanguage(Struct):
     """A counter per language: by plain name ("C/C++") and by advanced name ("c [gcc]")."""
 
@@ -31,7 +35,9 @@ class PerLanguage(Struct):
     def add(self, language: str, advanced: str) -> None:
         """Count one."""
         self.counts[language] = self.counts.get(language, 0) + 1
-        self.adv_counts[advanced] = self.adv_counts.get(advanced, 0) + 1
+        name, space, compiler = advanced.partition(" ")
+        key = f"{ADVANCED_LANGUAGES.get(name, name)}{space}{compiler}"
+        self.adv_counts[key] = self.adv_counts.get(key, 0) + 1
 
     def total(self) -> int:
         """All languages together."""
