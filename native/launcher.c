@@ -4,11 +4,14 @@
 
 enum outcome { LOST, RETIRED };
 
+/* A daemon that asks for more goes round in circles.  A command of 200 sources may need three Runs for each. */
+enum { MAX_RUNS = 1024 };
+
 /* What must still be done when the daemon is lost. */
 static struct {
     struct result compile; /* the compile itself has run: its result is the answer */
     struct result last;    /* what a replay repeats */
-    char **scratch[64]; /* of as many Runs; a daemon that asks for more goes round in circles */
+    char **scratch[MAX_RUNS];
     int scratch_count;
 } so_far = {.compile = {.out = -1, .err = -1}, .last = {.out = -1, .err = -1}};
 
@@ -108,7 +111,7 @@ static int run(struct reader body, const struct command *command, struct connect
     body = (struct reader){copy, copy + size, 0};
     int flags = (int)take_number(&body, 2);
     char *executable = take_text(&body), **argv = take_list(&body), **changes = take_list(&body), **scratch = take_list(&body);
-    if (body.bad || body.at != body.end || !*argv || so_far.scratch_count == sizeof so_far.scratch / sizeof *so_far.scratch)
+    if (body.bad || body.at != body.end || !*argv || so_far.scratch_count == MAX_RUNS)
         return 0;
     so_far.scratch[so_far.scratch_count++] = scratch;
     char **envp = changed_environment(changes);

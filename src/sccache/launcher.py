@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SILENT_AFTER_MS = 15_000
 SILENT_COUNTS_S = 60.0  # a build of a thousand files must not wait for a hung daemon a thousand times
-MAX_RUNS = 64  # a daemon that asks for more goes round in circles
+MAX_RUNS = 1024  # a daemon that asks for more goes round in circles; a command of 200 sources may need three for each
 _ROLES = {"cli": "sccache.cli", "dist": "sccache.launcher_parts.dist"}
 EXIT_NO_COMPILER = 2  # what sccache exits with when it cannot find the compiler (reference 3.5)
 

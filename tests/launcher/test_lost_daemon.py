@@ -213,10 +213,10 @@ def test_lost_after_a_killed_compile(launcher):
 
 
 def test_a_daemon_that_goes_round_in_circles(launcher, compiler):
-    """After 64 Runs the launcher has had enough."""
+    """After 1024 Runs the launcher has had enough."""
 
     def script(peer):
-        for _ in range(64):
+        for _ in range(1024):
             peer.run(BOTH, "/bin/true")
         peer.ask(BOTH, "/bin/true")
         assert peer.hung_up()
