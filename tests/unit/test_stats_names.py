@@ -79,7 +79,7 @@ def test_a_cuda_build_as_text_and_json() -> None:
     hits = [line.split() for line in render_text(info, advanced=True).splitlines() if line.startswith("Cache hits (")]
     assert [" ".join(words[2:-1]) for words in hits] == ["(cubin [ptxas])", "(cuda [cudafe++])", "(cuda [nvcc])", "(ptx [cicc])"]
     plain_hits = [line.rsplit(maxsplit=1) for line in render_text(info, advanced=False).splitlines() if line.startswith("Cache hits (")]
-    names = ("CUBIN", "CUDA (Device code)", "CUDA", "PTX")
+    names = ("CUBIN", "CUDA", "CUDA (Device code)", "PTX")
     assert plain_hits == [[f"Cache hits ({name})", "1"] for name in names]
     counts = json.loads(render_json(info))["stats"]["cache_misses"]
     assert counts == {"counts": dict.fromkeys((plain for plain, _ in steps), 1), "adv_counts": dict.fromkeys((adv for _, adv in steps), 1)}
