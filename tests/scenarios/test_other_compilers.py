@@ -177,6 +177,17 @@ def test_assembly_that_is_kept(w: World, cc: str) -> None:
     w.run(*line, expect=HIT)
 
 
+@played()
+def test_two_sources_with_one_text(w: World, cc: str) -> None:
+    """Of one name even, in other directories: each has its own header."""
+    for name, value in (("one", "1"), ("two", "2")):
+        w.write(f"{name}/b.c", '#include "own.h"\nint f(void) { return H; }\n')
+        w.write(f"{name}/own.h", f"#define H {value}\n")
+    for name in ("one", "two"):
+        w.run(f"bin/{cc}", COMPILE[cc], f"{name}/b.c", "-o", "b.o", expect=MISS)
+    w.run(f"bin/{cc}", COMPILE[cc], "one/b.c", "-o", "b.o", expect=HIT)
+
+
 @played("cctc")
 def test_a_command_line_in_the_assembly(w: World, cc: str) -> None:
     """TASKING's compiler writes it there: another order is another text."""
@@ -258,11 +269,23 @@ def test_a_variable_with_options(w: World, cc: str) -> None:
 
 @played()
 def test_what_is_passed_through(w: World, cc: str) -> None:
-    """Preprocessing, linking and two sources run as they are."""
+    """Preprocessing, two sources for one output, and what is no command."""
     w.write("b.c", "int b;\n")
     w.run(f"bin/{cc}", "-E", "a.c", expect=UNCACHED)
     w.run(f"bin/{cc}", COMPILE[cc], "a.c", "b.c", "-o", "a.o", expect=UNCACHED)
     w.run(f"bin/{cc}", expect=UNCACHED)
+
+
+@played()
+def test_several_sources(w: World, cc: str) -> None:
+    """They are one compile: all outputs come with a hit, an edit of one compiles all."""
+    w.write("b.c", "int b;\n")
+    line = (f"bin/{cc}", COMPILE[cc], "a.c", "b.c")
+    w.run(*line, expect=MISS)
+    w.remove("a.o", "b.o")
+    w.run(*line, expect=HIT)
+    w.write("b.c", "int c;\n")
+    w.run(*line, expect=RECOMPILE)
 
 
 @played()

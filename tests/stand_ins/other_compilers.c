@@ -14,8 +14,8 @@
 enum { MOST = 4000 };
 static const char *words[MOST], *command[MOST];
 static int count, length;
-static char *source, *output, *depfile, *target;
-static int wants_dependencies, is_assembly, compiles, preprocesses, keeps_assembly, informs;
+static char *source, *others[MOST], *output, *depfile, *target;
+static int more, wants_dependencies, is_assembly, compiles, preprocesses, keeps_assembly, informs;
 
 static char *joined(const char *a, const char *b) {
     char *text = malloc(strlen(a) + strlen(b) + 1);
@@ -126,6 +126,8 @@ static void understand(int at, int (*own)(int *)) {
             output = value(&at, "-o");
         else if (words[at][0] == '-')
             say(words[at]);
+        else if (source)
+            others[more++] = (char *)words[at];
         else
             source = (char *)words[at];
     }
@@ -179,6 +181,26 @@ static void invocation(int argc, char **argv) {
     fclose(file);
 }
 
+/* One source; the words for it are taken back. */
+static int compile(void) {
+    int before = length, status = 0;
+    say(source);
+    if (keeps_assembly)
+        status = run("-S", with_suffix(output, ".s"));
+    if (wants_dependencies) {
+        say("-MD");
+        say("-MF");
+        say(depfile ? depfile : with_suffix(output, ".d"));
+        say("-MT");
+        say(target ? target : output);
+    }
+    if (informs)
+        fprintf(stderr, "%s:\n      1, nothing to parallelise (stand-in)\n", source);
+    status = status ? status : run(!compiles ? "-v" : is_assembly ? "-S" : "-c", output);
+    length = before;
+    return status;
+}
+
 int main(int argc, char **argv) {
     char *name = basename(strdup(argv[0])), here[4096] = {0};
     if (argc > 1 && strcmp(argv[1], "--stand-in") == 0)
@@ -212,26 +234,24 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: no source\n", name);
         return 1;
     }
-    say(source);
-    if (preprocesses)
+    if (preprocesses) {
+        say(source);
         return run("-E", NULL);
-    ask_licence(diab ? "WRSD_LICENSE_FILE" : "TSK_LICENSE_SERVER");
-    const char *assembly = diab || nvidia ? ".s" : ".src";
-    if (!output)
-        output = with_suffix(basename(strdup(source)), is_assembly ? assembly : compiles ? ".o" : ".out");
-    if (keeps_assembly && run("-S", with_suffix(output, ".s")) != 0)
-        return 1;
-    if (wants_dependencies) {
-        say("-MD");
-        say("-MF");
-        say(depfile ? depfile : with_suffix(output, ".d"));
-        say("-MT");
-        say(target ? target : output);
     }
-    if (informs)
-        fprintf(stderr, "%s:\n      1, nothing to parallelise (stand-in)\n", source);
-    int status = run(!compiles ? "-v" : is_assembly ? "-S" : "-c", output);
-    if (status == 0 && is_assembly && !diab && !nvidia)
-        invocation(argc, argv);
+    if (output && more) {
+        fprintf(stderr, "%s: one output for several sources\n", name);
+        return 1;
+    }
+    ask_licence(diab ? "WRSD_LICENSE_FILE" : "TSK_LICENSE_SERVER");
+    const char *given = output, *suffix = !is_assembly ? ".o" : diab || nvidia ? ".s" : ".src";
+    int status = 0;
+    others[more] = source;
+    for (int i = 0; status == 0 && i <= more; i++) {
+        source = others[(i + more) % (more + 1)];
+        output = given ? (char *)given : with_suffix(basename(strdup(source)), suffix);
+        status = compile();
+        if (status == 0 && is_assembly && !diab && !nvidia)
+            invocation(argc, argv);
+    }
     return status;
 }

@@ -1,14 +1,15 @@
-"""Understand a command line by a table alone: for compilers whose compiles are observed and that compile one file at a time.
+"""Understand a command line by a table alone: for compilers whose compiles are observed.
 
     parse ::= words and option files, split by the option table, gather by role, put together
 
-What a family has of its own is data, a `Dialect`.  A file that such a compiler makes and that is not foreseen here only costs the
-hit: the observer sees it, and the result is not kept.
+Several sources are one compile with several outputs.  What a family has of its own is data, a `Dialect`.  A file that such a compiler
+makes and that is not foreseen here only costs the hit: the observer sees it, and the result is not kept.
 Owns: Dialect and `parse`.  Must not know: any single option, observing.
 I/O: reads option files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -176,18 +177,18 @@ def _suffix(found: _Gathered) -> str:
 
 
 def _compile(found: _Gathered, suffix: str, cwd: str) -> ParseResult:
-    if len(found.sources) > 1:
-        return CannotCache("multiple input files", " ".join(found.sources[1:]))
     if not found.sources:
         return CannotCache("no input file")
-    source = found.sources[0]
-    if source == "-":
+    if "-" in found.sources:
         return CannotCache("-", "standard input")
-    language = _language(found, source)
-    if isinstance(language, CannotCache):
-        return language
-    outputs = _outputs(found, source, suffix)
-    return _refused_outputs(found, source, outputs, cwd) or _arguments(found, source, language, outputs)
+    languages = [_language(found, source) for source in found.sources]
+    unknown = next((language for language in languages if isinstance(language, CannotCache)), None)
+    if len(languages) > 1 and (unknown or Role.OUTPUT in found.seen or _named_depfile(found)):
+        return CannotCache("multiple input files", " ".join(found.sources[1:]))
+    if unknown is not None:
+        return unknown
+    outputs = tuple(output for number, source in enumerate(found.sources, 1) for output in _outputs(found, source, suffix, number))
+    return _refused_outputs(found, outputs, cwd) or _arguments(found, {str(language) for language in languages}, outputs)
 
 
 def _language(found: _Gathered, source: str) -> str | CannotCache:
@@ -201,8 +202,8 @@ def _language(found: _Gathered, source: str) -> str | CannotCache:
     return language or CannotCache("unknown source language", source)
 
 
-def _outputs(found: _Gathered, source: str, suffix: str) -> tuple[Output, ...]:
-    """Main output first."""
+def _outputs(found: _Gathered, source: str, suffix: str, number: int) -> tuple[Output, ...]:
+    """What one source gives, main output first; roles tell apart what several sources give."""
     dialect = found.dialect
     path = _without_extension(source)
     named = found.values.get(Role.OUTPUT)
@@ -210,14 +211,18 @@ def _outputs(found: _Gathered, source: str, suffix: str) -> tuple[Output, ...]:
     mains = [named] if named else list(dict.fromkeys(template.format(**names) + suffix for template in dialect.unnamed))
     names["output"] = names["output"] or _without_extension(mains[0])
     role = "asm" if suffix == dialect.assembly_suffix else "obj"
-    outputs = [Output(role if main == mains[0] else f"{role}2", main, required=len(mains) == 1) for main in mains]
+    made = [(role if main == mains[0] else f"{role} elsewhere", main) for main in mains]
     if Role.DEP_ALL in found.seen or Role.DEP_USER in found.seen:
-        depfile = found.values.get(Role.DEP_PATH) or found.values.get(Role.DEP_ALL) or dialect.depfile.format(**names)
-        outputs.append(Output("d", depfile, required=False))  # there are values with which the list is only printed
-    for word, (kind, template) in dialect.further.items():
-        if word in found.words:
-            outputs.append(Output(kind, template.format(**names), required=False))
-    return tuple(outputs)
+        made.append(("d", _named_depfile(found) or dialect.depfile.format(**names)))
+    made += [(kind, template.format(**names)) for word, (kind, template) in dialect.further.items() if word in found.words]
+    # not required: an option's value may have the list of dependencies printed, and one of several mains is made
+    return tuple(
+        Output(kind if number == 1 else f"{kind} {number}", path, required=len(mains) == 1 and path == mains[0]) for kind, path in made
+    )
+
+
+def _named_depfile(found: _Gathered) -> str:
+    return found.values.get(Role.DEP_PATH) or found.values.get(Role.DEP_ALL, "")
 
 
 def _without_extension(path: str) -> str:
@@ -230,28 +235,29 @@ def _is_special(path: str) -> bool:
     return path == "-" or (path.startswith("/dev/") and path != "/dev/null")
 
 
-def _refused_outputs(found: _Gathered, source: str, outputs: tuple[Output, ...], cwd: str) -> CannotCache | None:
+def _refused_outputs(found: _Gathered, outputs: tuple[Output, ...], cwd: str) -> CannotCache | None:
     paths = [str(PurePath(cwd, output.path)) for output in outputs]
     if any(_is_special(output.path) for output in outputs):
         return CannotCache("output to a special file", found.values.get(Role.OUTPUT, ""))
     if len(set(paths)) < len(paths):
         return CannotCache("two outputs in one file", " ".join(paths))
-    if str(PurePath(cwd, source)) in paths:
-        return CannotCache("output is the source", source)
+    if any(str(PurePath(cwd, source)) in paths for source in found.sources):
+        return CannotCache("output is the source", " ".join(found.sources))
     return None
 
 
-def _arguments(found: _Gathered, source: str, language: str, outputs: tuple[Output, ...]) -> ObservedArguments:
+def _arguments(found: _Gathered, languages: AbstractSet[str], outputs: tuple[Output, ...]) -> ObservedArguments:
     dialect = found.dialect
+    language = max(languages)  # c++ of c and c++
     native = any(cpu.startswith(_THIS_MACHINE) for cpu in found.cpus) or (dialect.native_unless_told and not found.cpus)
     return ObservedArguments(
         family=dialect.name,
-        sources=(source,),
+        sources=tuple(found.sources),
         outputs=outputs,
         key_args=tuple(found.key_args),
         colour=found.colour,
         native_cpu=native,
-        hides_paths=language == "cuda" or any(word.startswith(dialect.packs) for word in found.words),
+        hides_paths="cuda" in languages or any(word.startswith(dialect.packs) for word in found.words),
         statistics_name=_STATISTICS.get(language, "C/C++"),
         advanced_name=f"{language} [{dialect.name}]",
     )

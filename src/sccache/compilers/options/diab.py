@@ -74,3 +74,6 @@ VARIABLES = ("DFLAGS", "DTARGET", "DOBJECT", "DFP", "DENVIRON", "DCONFIG", "DIAB
 HARMLESS: Mapping[str, str] = dict.fromkeys(
     ("WRSD_LICENSE_FILE", "LM_LICENSE_FILE", "LM_A_APP_DISABLE_CACHE_READ"), "whether it may run, not what comes out"
 )
+
+FINDING = ("-@", "@", "-Xmake-dependency", "-Xkeep-assembly-file", "-L", "-Y", "-i")
+"""Beginnings of options, beside those of all families, whose values are names for the compiler alone."""

@@ -146,3 +146,6 @@ VARIABLES = ("NVHPC*", "NVCOMPILER*", "NVLOCALRC", "PGI", "PGI_*")
 """Which CUDA, which settings file; static programs read them unseen."""
 
 HARMLESS: Mapping[str, str] = {}
+
+FINDING = ("@", "--gcc-toolchain", "--system-include-path", "-imultilib", "-iprefix")
+"""Beginnings of options, beside those of all families, whose values are names for the compiler alone."""

@@ -73,7 +73,7 @@ LANGUAGES: Mapping[str, str] = {
     "asm": "assemblerToPreprocess",
 }
 
-_TARGETS = r"(?:tc|arm|mcs|arc|pcp|51|c51|166|xc|stm8)"
+_TARGETS = r"(?:tc|arm|mcs|arc|pcp|51|166|xc|stm8)"
 CONTROL_PROGRAMS = rf"cc{_TARGETS}"
 COMPILERS = rf"c{_TARGETS}"
 PLUSPLUS_COMPILERS = rf"cp{_TARGETS}"
@@ -87,3 +87,17 @@ HARMLESS: Mapping[str, str] = dict.fromkeys(
     ("TSK_LICENSE_SERVER", "TSK_LICENSE_FILE", "TSK_LICENSE_KEY", "LM_LICENSE_FILE", "TASKING_LIC_WAIT"),
     "whether it may run, not what comes out",
 )
+
+FINDING = (
+    "-f",
+    "--option-file",
+    "--dep-file",
+    "--make-target",
+    "--output",
+    "--include-directory",
+    "--include-file",
+    "--library-directory",
+    "-H",
+    "-L",
+)
+"""Beginnings of options, beside those of all families, whose values are names for the compiler alone."""
