@@ -96,12 +96,13 @@ def _compile(found: Gathered, host: HostWords, source: str, cwd: str, env: Mappi
     language = _language(found, source)
     is_device = language in _FROM
     threads = found.threads if len(found.threads) > 1 else []  # nvcc warns of the second
+    ignored = [file for file in found.files if file != source]  # or values of an option that is too new
     return ObservedArguments(
         family="nvcc",
         sources=(source,),
         outputs=outputs,
         made_in=(found.keep_directory or ".",) if found.keeps else (),
-        key_args=(*found.key_args, *threads),
+        key_args=(*found.key_args, *threads, *ignored),
         colour=host.colour,
         native_cpu=host.native_cpu,
         hides_paths=host.packs or (is_device and _hides_paths(found, source, cwd, env)),
