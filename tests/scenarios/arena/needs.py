@@ -22,3 +22,10 @@ def needs_gcc_plugin_headers() -> Path:
     if not (include / "gcc-plugin.h").exists():
         pytest.skip("needs gcc's plugin headers (gcc-12-plugin-dev), which are not installed")
     return include
+
+
+def needs_hip() -> None:
+    """Skip without HIP's headers and device libraries where Debian has them."""
+    for path in ("/usr/include/hip/hip_runtime.h", "/usr/lib/x86_64-linux-gnu/amdgcn/bitcode"):
+        if not Path(path).exists():
+            pytest.skip(f"needs {path} (libamdhip64-dev, rocm-device-libs), which is not installed")

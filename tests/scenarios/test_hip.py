@@ -1,0 +1,230 @@
+"""HIP: hipcc and clang compile for the host and for GPUs in one command; no GPU is needed for that."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from arena import ANY, HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
+from arena.needs import needs_hip
+
+DATA = Path(__file__).parent / "data" / "hip"
+LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/amdgcn/bitcode")
+ONE = "--offload-arch=gfx906"
+TWO = "--offload-arch=gfx1030"
+SMALL = """\
+#include <hip/hip_runtime.h>
+static __device__ int counter;
+__global__ void twice(float *a) { a[threadIdx.x] *= 2.0f + counter; }
+void launch(float *a) { twice<<<1, 32>>>(a); (void)hipMemcpyToSymbol(HIP_SYMBOL(counter), a, 4); }
+"""
+COMPILERS = ("hipcc", "clang++-15")
+
+
+def command(cc: str, *words: str) -> tuple[str, ...]:
+    """A compile; Debian's clang has to be told where its libraries are, hipcc knows."""
+    own = () if cc == "hipcc" else ("--rocm-path=/usr", f"--hip-device-lib-path={LIBRARIES}", "--hip-version=5.2.0")
+    return (cc, *own, *words)
+
+
+def sources(w: World) -> None:
+    """A program of a few hundred lines."""
+    needs_hip()
+    for name in ("main.hip", "kernels.hpp"):
+        w.write(name, (DATA / name).read_text())
+
+
+def edit(w: World, name: str, old: str, new: str) -> None:
+    """Change one place of a file."""
+    text = w.path(name).read_text()
+    assert old in text
+    w.write(name, text.replace(old, new))
+
+
+@scenario(*COMPILERS)
+def test_cold_and_warm(w: World, cc: str) -> None:
+    """The same object without a process, with its dependency file."""
+    sources(w)
+    words = command(cc, ONE, TWO, "-c", "main.hip", "-MD", "-MF", "o.d", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    w.remove("o.o", "o.d")
+    w.run(*words, expect=HIT)
+    w.remove("o.o")
+    w.run(*words, expect=HIT)
+
+
+@scenario(*COMPILERS)
+def test_edits(w: World, cc: str) -> None:
+    """Of host code, device code, a header, a macro: compiled anew; taken back: found again."""
+    sources(w)
+    words = command(cc, ONE, "-c", "main.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    for name, old, new in (
+        ("main.hip", '"first: %f\\n"', '"one: %f\\n"'),
+        ("main.hip", "a * x[i] + y[i]", "a * x[i] - y[i]"),
+        ("kernels.hpp", "#define SCALE 2.0f", "#define SCALE 3.0f"),
+        ("kernels.hpp", "re * re + im * im", "im * im + 2 * re"),
+    ):
+        edit(w, name, old, new)
+        w.run(*words, expect=MISS)
+        edit(w, name, new, old)
+        w.run(*words, expect=HIT)
+
+
+@scenario(*COMPILERS)
+def test_a_header_appears_before_the_one_that_was_used(w: World, cc: str) -> None:
+    """What was looked for in vain is an input, too."""
+    sources(w)
+    w.mkdir("early")
+    w.rename("kernels.hpp", "late.hpp")
+    w.write("late/kernels.hpp", w.path("late.hpp").read_text())
+    words = command(cc, ONE, "-Iearly", "-Ilate", "-c", "main.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    w.run(*words, expect=HIT)
+    w.write("early/kernels.hpp", w.path("late.hpp").read_text().replace("2.0f", "5.0f"))
+    w.run(*words, expect=MISS)
+
+
+OPTIONS = (
+    *(("-O1",), ("-O0",), ("-g",), ("-DSCALE=4.0f",), ("-std=c++17",), ("-ffast-math",), ("-fgpu-flush-denormals-to-zero",)),
+    *(
+        ("-fgpu-rdc",),
+        (TWO,),
+        ("-mllvm", "-amdgpu-function-calls=true"),
+        ("-Xarch_host", "-DSCALE=7"),
+        ("-nogpulib", "--cuda-host-only"),
+    ),
+    *(("-Xarch_device", "-fno-exceptions"), ("--cuda-device-only",), ("-munsafe-fp-atomics",), ("-fvisibility=hidden",), ("-Wall",)),
+)
+
+
+@scenario(*COMPILERS)
+def test_options_of_each_class(w: World, cc: str) -> None:
+    """Each makes another result; the results are told apart."""
+    needs_hip()
+    w.write("a.hip", SMALL)
+    words = command(cc, ONE, "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    for option in OPTIONS:
+        w.run(*words, *option, expect=MISS)
+    for option in OPTIONS:
+        w.run(*words, *option, expect=HIT)
+    w.run(*words, expect=HIT)
+
+
+FORMS = (
+    *(("-c",), ("-S",), ("-c", "-emit-llvm"), ("-c", "--cuda-host-only"), ("-c", "-fgpu-rdc"), ("-c", "-g", "-gsplit-dwarf")),
+    *(("-c", "--cuda-device-only"), ("-S", "--cuda-device-only"), ("-c", "-emit-llvm", "--cuda-device-only")),
+    *(("-c", "--cuda-device-only", "--no-gpu-bundle-output"), ("-S", "--cuda-device-only", "--gpu-bundle-output")),
+    *(("-c", "-fsave-optimization-record"), ("-c", "-MD"), ("-c", "--cuda-device-only", "-fgpu-rdc")),
+)
+
+
+@scenario(*COMPILERS)
+def test_files_of_every_form(w: World, cc: str) -> None:
+    """For two architectures, with the names that the compiler chooses: all of them come from the cache."""
+    needs_hip()
+    w.write("src/a.hip", SMALL)
+    for form in FORMS:
+        for expect in (MISS, HIT):
+            for path in w.path(".").glob("a*"):
+                path.unlink()
+            w.run(*command(cc, ONE, TWO, *form, "src/a.hip"), expect=expect)
+
+
+@scenario(*COMPILERS)
+def test_device_libraries_are_inputs(w: World, cc: str) -> None:
+    """A library of another content makes another object; one that appears may."""
+    needs_hip()
+    shutil.copytree(LIBRARIES, w.path("lib"))
+    w.write("a.hip", SMALL.replace("2.0f +", "sinf(a[1]) / a[2] +"))
+    env = {"DEVICE_LIB_PATH": str(w.path("lib"))}
+    words = (cc, *(() if cc == "hipcc" else ("--rocm-path=/usr", f"--hip-device-lib-path={w.path('lib')}", "--hip-version=5.2.0")))
+    words = (*words, ONE, "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS, env=env, compare=False)
+    w.run(*words, expect=HIT, env=env)
+    w.write("lib/oclc_finite_only_off.bc", (LIBRARIES / "oclc_finite_only_on.bc").read_bytes())
+    w.run(*words, expect=MISS, env=env)
+    w.write("lib/oclc_finite_only_off.bc", (LIBRARIES / "oclc_finite_only_off.bc").read_bytes())
+    w.run(*words, expect=HIT, env=env)
+
+
+@scenario("hipcc")
+def test_variables_of_hipcc(w: World) -> None:
+    """A script's reading is not seen: those that it knows are in the key; others are not."""
+    needs_hip()
+    w.write("a.hip", SMALL)
+    words = (*command("hipcc"), ONE, "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    w.run(*words, expect=HIT, env={"BUILD_NUMBER": "17"})
+    for name, value in (
+        ("HIPCC_COMPILE_FLAGS_APPEND", "-O1"),
+        ("HIPCC_COMPILE_FLAGS_APPEND", "-O1 '-DX=a b'"),
+        ("HIPCC_VERBOSE", "1"),
+        ("HIP_CLANG_HCC_COMPAT_MODE", "1"),
+    ):
+        w.run(*words, expect=MISS, env={name: value})
+        w.run(*words, expect=HIT, env={name: value})
+    w.run(*words, expect=HIT)
+    w.run(*words, expect=UNCACHED, env={"HIPCC_COMPILE_FLAGS_APPEND": "-DX=$(echo 1)"})
+    w.run(*words, expect=UNCACHED, env={"HIPCC_COMPILE_FLAGS_APPEND": "-save-temps"}, compare=False)
+
+
+@scenario("hipcc")
+def test_names_that_hipcc_takes_for_hip(w: World) -> None:
+    """C++ is HIP unless a variable or -x says otherwise; C is C."""
+    needs_hip()
+    for name in ("a.cpp", "b.cc", "c.cu"):
+        w.write(name, SMALL)
+        w.run("hipcc", ONE, "-c", name, "-o", "o.o", expect=MISS)
+        w.run("hipcc", ONE, "-c", name, "-o", "o.o", expect=HIT)
+    w.write("d.cpp", "int x() { return 1; }\n")
+    w.write("e.c", "int x(void) { return 1; }\n")
+    for expect in (MISS, HIT):
+        w.run("hipcc", ONE, "-c", "d.cpp", "-o", "o.o", expect=expect, env={"HIP_COMPILE_CXX_AS_HIP": "0"})
+        w.run("hipcc", ONE, "-c", "-x", "c++", "d.cpp", "-o", "p.o", expect=expect)
+        w.run("hipcc", ONE, "-c", "e.c", "-o", "q.o", expect=expect)
+        w.run("hipcc", ONE, "--genco", "a.cpp", "-o", "a.hsaco", expect=expect)
+
+
+@scenario("hipcc")
+def test_what_hipcc_passes_on(w: World) -> None:
+    """Linking, telling, and compiles whose architecture the machine's GPU decides are hipcc's own business."""
+    needs_hip()
+    w.write("a.hip", SMALL)
+    w.run("hipcc", ONE, "--version", expect=UNCACHED)
+    w.run("hipcc", ONE, "-E", "a.hip", "-o", "a.i", expect=UNCACHED)
+    w.run("hipcc", ONE, "-save-temps", "-c", "a.hip", "-o", "o.o", expect=UNCACHED, compare=False)
+    w.run("hipcc", ONE, "-c", "missing.hip", "-o", "o.o", expect=RECOMPILE)
+    w.write("wrong.hip", "__global__ void f() { return 1; }\n")
+    w.run("hipcc", ONE, "-c", "wrong.hip", "-o", "o.o", expect=RECOMPILE)
+
+
+@scenario("hipcc")
+def test_messages(w: World) -> None:
+    """Warnings of host and device come again."""
+    needs_hip()
+    w.write("a.hip", SMALL + "int unused(int x) { int y = 1; return x; }\n__global__ void g(int *p) { int z; *p = z; }\n")
+    words = ("hipcc", ONE, "-Wall", "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    w.run(*words, expect=HIT)
+    w.run(*words, expect=ANY, tty=True)
+    w.run(*words, expect=HIT, tty=True)
+
+
+@pytest.mark.parametrize("option", ["-O2", "-g", "-fgpu-rdc"])
+def test_two_checkouts(arena: Arena, option: str) -> None:
+    """Shared where nothing of a checkout's name is in the object; relocatable code names its symbols by a digest of that name."""
+    needs("hipcc")
+    needs_hip()
+    w = arena.cached_world()
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    is_shared = option == "-O2"
+    made: dict[str, bytes] = {}
+    for name, expect in (("one", MISS), ("two", HIT if is_shared else MISS)):
+        w.write(f"{name}/a.hip", SMALL)
+        for again in (expect, HIT):
+            w.run("hipcc", ONE, option, "-c", "a.hip", "-o", "o.o", cwd=name, expect=again)
+            assert made.setdefault(name, w.path(f"{name}/o.o").read_bytes()) == w.path(f"{name}/o.o").read_bytes()
+            w.remove(f"{name}/o.o")
+    assert (made["one"] == made["two"]) == is_shared
+    assert w.complaints == []
