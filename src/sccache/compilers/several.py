@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from sccache.compilers import c_family, response_files
 from sccache.compilers.arguments import Argument, MissingValue, Role
-from sccache.model import CannotCache, ParsedArguments
+from sccache.compilers.observed import ObservedArguments
+from sccache.model import CannotCache, ParsedArguments, ParseResult
 
 MAX_SOURCES = 200
 """Each may need several runs, and the launcher allows a thousand for one command."""
@@ -41,8 +42,7 @@ def split(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], 
     if any(one.role is Role.LANGUAGE for one in arguments[sources[-1] :]):
         return ()  # the compiler says that it has no effect, once
     parts = tuple((argv[0], *_words(arguments, at)) for at in sources)
-    parsed = [c_family.parse(family, part, cwd, env, plusplus) for part in parts]
-    return parts if are_separate([one for one in parsed if isinstance(one, ParsedArguments)], len(parts), cwd) else ()
+    return parts if are_separate([c_family.parse(family, part, cwd, env, plusplus) for part in parts], cwd) else ()
 
 
 def _words(arguments: Sequence[Argument], source: int) -> list[str]:
@@ -55,21 +55,26 @@ def _words(arguments: Sequence[Argument], source: int) -> list[str]:
     return words
 
 
-def are_separate(parts: Sequence[ParsedArguments], wanted: int, cwd: str) -> bool:
+def are_separate(parts: Sequence[ParseResult | ObservedArguments], cwd: str) -> bool:
     """Whether all parts can be cached, every source is there, and no part writes what another reads or writes.
 
     clang looks for all sources before it compiles the first one.
     """
-    if len(parts) != wanted or any(part.made_in for part in parts):
-        return False
-    sources = {os.path.realpath(os.path.join(cwd, part.source)) for part in parts}
-    written = [path for part in parts for path in _written(part, cwd)]
-    return all(map(os.path.isfile, sources)) and len(set(written)) == len(written) and not sources.intersection(written)
-
-
-def _written(part: ParsedArguments, cwd: str) -> list[str]:
-    paths = [output.path for output in part.outputs] + ([part.depfile.path] if part.depfile else [])
-    return [os.path.realpath(os.path.join(cwd, path)) for path in paths]
+    sources: list[str] = []
+    written: list[str] = []
+    for part in parts:
+        match part:
+            case ParsedArguments(made_in=()):
+                sources.append(part.source)
+                written += [output.path for output in part.outputs] + ([part.depfile.path] if part.depfile else [])
+            case ObservedArguments(made_in=(), continued=()):
+                sources += part.sources
+                written += [output.path for output in part.outputs]
+            case _:
+                return False
+    read = {os.path.realpath(os.path.join(cwd, path)) for path in sources}
+    made = {os.path.realpath(os.path.join(cwd, path)) for path in written}
+    return all(map(os.path.isfile, read)) and len(made) == len(written) and not read & made
 
 
 def is_refused_for_this(refusal: CannotCache) -> bool:

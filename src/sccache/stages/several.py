@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from sccache.compilers import several
+from sccache.compilers.nvcc import several as nvcc
 from sccache.model import CannotCache, CompileRequest
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
 from sccache.stages.toolchains import Driver, OtherDriver
@@ -29,11 +30,12 @@ MAX_WHOLE = 1000  # commands whose driver has something to say
 Compile = Callable[[CompileRequest, Hands], Awaitable[Answer]]
 Splitter = Callable[[tuple[str, ...], str, Mapping[str, str]], several.Commands]
 
-SPLITTERS: dict[str, Splitter] = {}
-"""For families beside gcc and clang."""
+SPLITTERS: Mapping[str, Splitter] = {"nvcc": nvcc.split}
+"""For families beside gcc and clang.  Some others take several sources as one compile with several outputs."""
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[mK]")
-_DRIVER_SAYS = re.compile(rb"^(?:[\w.+-]*-)?(?:cc|c\+\+|gcc|g\+\+|clang|clang\+\+)(?:-[\d.]+)?: ", re.MULTILINE)
+_DRIVERS = rb"(?:[\w.+-]*-)?(?:cc|c\+\+|gcc|g\+\+|clang|clang\+\+)(?:-[\d.]+)?|nvcc"
+_DRIVER_SAYS = re.compile(rb"^(?:%s)(?:| warning *| error *| fatal *| info *): " % _DRIVERS, re.MULTILINE)
 
 
 class SeveralSources:
