@@ -1,36 +1,27 @@
 """One compile, top to bottom.  READ SECOND (after model.py).
 
     request ─▶ answered before? ─▶ hit
-               └▶ driver ─▶ arguments ─▶ toolchain ─▶ manifest ─▶ hit
-                                                      └▶ being compiled for another? ─▶ wait, manifest ─▶ hit
-                                                         └▶ preprocess ─▶ text key ─▶ hit
-                                                                          └▶ compile ─▶ answer ─▶ store
+               └▶ rustc? ─▶ rust_pipeline ─▶ observed_pipeline
+                  └▶ driver ─▶ arguments ─▶ of C, as the preprocessor tells what is read ─▶ c_pipeline
+                                            └▶ of any other kind ─▶ observed_pipeline
 
 Every way out that is not a hit or a cached compile ends in running the compiler; nothing here may fail a build.
-Owns: the order of the stages and what each outcome counts as.  Must not know: sockets, processes, how anything is stored.
+Owns: which road a request takes.  Must not know: sockets, processes, how anything is stored.
 """
 
 import logging
-import time
-from collections.abc import Mapping
 from typing import assert_never
 
-import msgspec
-from msgspec import Struct
-
+from sccache.c_pipeline import CPipeline
 from sccache.compilers import c_family, c_observed, families
 from sccache.compilers.observed import ObservedArguments
-from sccache.model import CannotCache, CompileRequest, Diagnostics, NotCompilation, ParsedArguments
+from sccache.model import CannotCache, CompileRequest, NotCompilation, ParsedArguments
 from sccache.observed_pipeline import Manner, ObservedPipeline, plain_command
 from sccache.rust_pipeline import RustPipeline
-from sccache.stages import cuda_steps, family_job, lookup, recipes, results
-from sccache.stages import job as job_stage
-from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
+from sccache.stages import cuda_steps, family_job, recipes
 from sccache.stages.bench import Bench
-from sccache.stages.flights import Flight, Flights
-from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay, StoreSoon
+from sccache.stages.hands import Answer, Exec, Hands, StoreSoon
 from sccache.stages.hot import HotRequests
-from sccache.stages.job import Job
 from sccache.stages.rust_toolchains import is_rust
 from sccache.stages.several import SeveralSources
 from sccache.stages.toolchains import Driver, OtherDriver, Toolchains
@@ -38,35 +29,17 @@ from sccache.stages.toolchains import Driver, OtherDriver, Toolchains
 log = logging.getLogger(__name__)
 
 
-class _Turn(Struct, frozen=True):
-    """One job on its way from a miss to a result."""
-
-    job: Job
-    hands: Hands
-    flight: Flight
-    """What others wait for that ask for the same."""
-    reason: str
-    """Why it was not found so far."""
-    told: Mapping[str, tuple[Diagnostics, ...]] = {}
-    """Messages of the entries that it would replace."""
-    is_counted: bool = False
-    """That a storage failed is counted: once for each compile."""
-
-
 class Pipeline:
     """Compiles for one configuration; the daemon keeps one for each that its clients use."""
 
     def __init__(self, bench: Bench, scratch: recipes.Scratch, store_soon: StoreSoon) -> None:
         self._bench = bench
-        self._files = bench.files
         self._stats = bench.stats
-        self._scratch = scratch
-        self._store_soon = store_soon
         self._toolchains = Toolchains(bench.files, bench.storage, scratch.probe_source(), store_soon)
-        self._flights = Flights()
         self.hot = HotRequests(bench.files, bench.storage, bench.stats)
         self._observed = ObservedPipeline(bench, scratch, store_soon, self.hot)
         self._rust = RustPipeline(bench, store_soon, self._observed)
+        self._c = CPipeline(bench, scratch, store_soon, self.hot, self._toolchains)
         self._several = SeveralSources(bench.stats, self.compile)
 
     async def compile(self, request: CompileRequest, hands: Hands) -> Answer:
@@ -102,7 +75,7 @@ class Pipeline:
             case ParsedArguments():
                 assert isinstance(driver, Driver)  # noqa: S101 -- only those are understood in this way
                 self._stats.count("requests_executed")
-                return await self._compile_parsed(request, driver, parsed, hands)
+                return await self._c.compile(request, driver, parsed, hands)
             case never:
                 assert_never(never)
 
@@ -122,119 +95,6 @@ class Pipeline:
             return await self._observed.run_uncached(request, hands, command, counted=is_wanted)
         by_steps = cuda_steps.run if parsed.family == "nvcc" else None
         return await self._observed.compile(job, Manner(family_job.unobserved, by_steps=by_steps), hands)
-
-    async def _compile_parsed(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Answer:
-        if "SCCACHE_NO_CACHE" in request.env:
-            return await self._run_uncached(request, driver, hands, counted_as=None)
-        job = await self._make_job(request, driver, parsed, hands)
-        if job is None:
-            log.debug("[%s]: not cached: the source, or a file that an option names, cannot be read", parsed.output)
-            return await self._run_uncached(request, driver, hands, counted_as="non_cacheable_compilations")
-        key = job.manifest_key()
-        if "SCCACHE_RECACHE" in request.env:
-            with self._flights.begin(key) as flight:
-                return await self._miss(_Turn(job, hands, flight, "forced recache"), None)
-        found = await lookup.direct(job, key, self._files, self._bench.storage)
-        if isinstance(found, lookup.Miss) and job.is_direct() and await self._flights.joined(key):
-            found = await lookup.direct(job, key, self._files, self._bench.storage)
-            if isinstance(found, lookup.Miss):
-                self._flights.was_in_vain(key)
-        if isinstance(found, lookup.Hit):
-            answer = await self._hit(job, found, direct=True)
-            if answer is not None:
-                return answer
-            found = lookup.Miss("damaged entry")
-        count_trouble(self._stats, found)
-        with self._flights.begin(key) as flight:
-            return await self._without_manifest(
-                _Turn(job, hands, flight, found.reason, found.told, found.trouble is not None or found.damaged)
-            )
-
-    async def _make_job(self, request: CompileRequest, driver: Driver, parsed: ParsedArguments, hands: Hands) -> Job | None:
-        toolchain = await self._toolchains.toolchain(driver, parsed, request, hands)
-        if toolchain is None:
-            return None
-        return job_stage.make(
-            request=request,
-            parsed=parsed,
-            driver=driver,
-            toolchain=toolchain,
-            config=self._bench.config,
-            memories=self._bench.memories,
-        )
-
-    async def _without_manifest(self, turn: _Turn) -> Answer:
-        job = turn.job
-        if self._bench.config.depend_mode and job.is_direct() and recipes.can_depend(job):
-            return await self._miss(turn, None)
-        text = await recipes.preprocess(job, turn.hands, self._scratch, self._files)
-        if text is None:  # the preprocessor refuses; the compiler may not, or will say why
-            return await self._miss(turn, None)
-        found = await lookup.by_text(job, text, self._bench.storage)
-        if isinstance(found, lookup.Hit):
-            answer = await self._hit(job, found, direct=False)
-            if answer is not None:
-                observed = await results.observe_hit(job, text, self._bench)
-                if observed is not None:
-                    keep_soon(self._store_soon, results.record_hit(job, text, observed, found.key, self._bench), turn.flight)
-                return answer
-            return await self._miss(msgspec.structs.replace(turn, reason="damaged entry"), text)
-        if not turn.is_counted:
-            count_trouble(self._stats, found)
-        reason = found.reason if found.trouble or found.damaged else turn.reason
-        return await self._miss(msgspec.structs.replace(turn, reason=reason, told={**turn.told, **found.told}), text)
-
-    async def _hit(self, job: Job, hit: lookup.Hit, *, direct: bool) -> Finish | None:
-        start = time.monotonic_ns()
-        finish = await lookup.restore(job, hit, self._bench.storage)
-        if finish is not None:
-            language, advanced = job.statistics_names()
-            self._stats.hit(language, advanced, time.monotonic_ns() - start, direct=direct)
-            log.debug("[%s]: cache hit (%s)", job.parsed.output, "direct mode" if direct else "same preprocessed text")
-            if direct:
-                self.hot.remember(job, hit)
-        return finish
-
-    async def _miss(self, turn: _Turn, text: recipes.Preprocessed | None) -> Answer:
-        recipe = recipes.compile_recipe(turn.job, self._scratch, text)
-        attempt = results.begin(turn.job, text)
-        try:
-            return await self._compile_and_keep(attempt, recipe, turn)
-        finally:
-            results.end(attempt)
-
-    async def _compile_and_keep(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> Replay:
-        job, reason = turn.job, turn.reason
-        ran = await turn.hands.run(recipe.command)
-        language, advanced = job.statistics_names()
-        log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
-        if ran.status != 0:
-            self._stats.compile_failed(ran.duration_ns)
-            return Replay()
-        kept = await results.collect(attempt, recipe, ran, self._bench)
-        if isinstance(kept, str):
-            log.debug("[%s]: the result is not kept: %s", job.parsed.output, kept)
-            not_kept(self._stats, kept, ran.duration_ns)
-        else:
-            if reason == "forced recache":
-                self._stats.count("forced_recaches")
-            if reason == "damaged entry":
-                self._stats.count_language("cache_errors", language, advanced)
-            self._stats.miss(language, advanced, ran.duration_ns, reason)
-            keep_soon(self._store_soon, results.keep(kept, turn.told, self._bench), turn.flight)
-        return Replay()
-
-    async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:
-        on_terminal = recipes.is_on_terminal(request)
-        command = Command(driver.path, request.argv[1:], is_compile=True, on_terminal=on_terminal, name=driver.name)
-        ran: Ran = await hands.run(command)
-        if ran.status != 0:
-            self._stats.compile_failed(ran.duration_ns)
-        else:
-            self._stats.compiled(ran.duration_ns)
-            if counted_as:
-                self._stats.count(counted_as)
-        return Replay()
 
 
 def _understand(
