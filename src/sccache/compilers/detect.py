@@ -4,6 +4,7 @@ Owns: the search along PATH, the probe source and the reading of its output.  Mu
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -42,11 +43,13 @@ Preprocessed as a `.c` file; g++ and clang++ take that for C++ and so tell that 
 
 SUPPORTED = frozenset({"gcc", "clang"})
 _ELF = b"\x7fELF"
-_DRIVER_WORDS = ("gcc", "g++", "clang", "cc", "c++", "nvc")
-
-
-_DRIVERS = frozenset({"cl", "cl.exe", "dplus", "cctc", "ctc", "cptc", "carm", "cparm", "cmcs", "carc", "cpcp", "c51"})
-"""Names of drivers that have none of these words."""
+_DRIVERS = re.compile(
+    r"(?!(?:afl|hfuzz)-)(?:.*-)?(?:e?gcc|g\+\+|cc|c\+\+|\w*clang(?:\+\+|-cl)?|nvcc|nvc|nvc\+\+|pgcc|pgc\+\+)"
+    r"(?:-?\d[\d.]*)?(?:-posix|-win32)?(?:\.exe)?"
+    r"|cl(?:\.exe)?|dcc|dplus|cctc|ctc|cptc|carm|cparm|cmcs|carc|cpcp|c51"
+)
+"""Names of drivers that choose nothing by what is not in their command line.  Not distcc, icecc, mpicc, gomacc, afl-cc: they run a compiler
+by variables and settings of their own."""
 
 
 class Identity(Struct, frozen=True):
@@ -124,7 +127,7 @@ def is_transparent(path: str) -> bool:
     asked at every compile which programs it runs.
     """
     stem = os.path.basename(os.path.realpath(path)).lower()
-    if stem not in _DRIVERS and not any(word in stem for word in _DRIVER_WORDS):
+    if not _DRIVERS.fullmatch(stem):
         return False
     try:
         with open(path, "rb") as file:

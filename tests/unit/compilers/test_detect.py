@@ -62,4 +62,26 @@ def test_only_native_drivers_are_transparent(tmp_path: Path) -> None:
     """A script may choose its compiler by anything, so it is asked each time."""
     assert detect.is_transparent("/usr/bin/gcc")
     assert not detect.is_transparent(_executable(tmp_path / "gcc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("gcc", "g++", "cc", "c++", "clang", "clang++", "gcc-12", "clang-14", "x86_64-linux-gnu-g++-12")),
+        *(
+            (name, True)
+            for name in ("arm-none-eabi-gcc-12.2.1", "i686-w64-mingw32-gcc-12-posix", "clang-cl", "cl.exe", "armclang", "nvc++")
+        ),
+        *((name, False) for name in ("distcc", "icecc", "mpicc", "gomacc", "afl-cc", "afl-clang-fast", "colorgcc", "gcc-ar", "clang-repl")),
+    ],
+)
+def test_programs_that_run_compilers_are_not_transparent(tmp_path: Path, name: str, expected: bool) -> None:
+    """distcc under gcc's name ran another gcc when PATH led to one, and the old object was taken for its."""
+    path = tmp_path / name
+    path.write_bytes(b"\x7fELF")
+    assert detect.is_transparent(str(path)) is expected
+
+
+def test_other_programs_are_not_transparent(tmp_path: Path) -> None:
+    """Whatever they are."""
     assert not detect.is_transparent("/bin/true")

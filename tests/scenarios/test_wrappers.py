@@ -1,0 +1,251 @@
+"""What stands between sccache and the compiler, or before sccache: scripts, other caches, distributors; programs that are no compilers."""
+
+import os
+from collections.abc import Callable
+
+from arena import HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
+from arena.products import Sccache
+
+SOURCE = "#ifndef V\n#define V 1\n#endif\nlong f(long n) { return n * V; }\n"
+COMPILE = ("-c", "a.c", "-o", "a.o")
+EMCC = """\
+#!/usr/bin/env python3
+# A stand-in for Emscripten's emcc, which is such a script before clang.
+import os, sys
+os.execvp(os.environ.get("EM_COMPILER", "gcc"), ["gcc", *os.environ.get("EMCC_CFLAGS", "").split(), *sys.argv[1:]])
+"""
+WRAPPERS = {
+    "sh": '#!/bin/sh\nexec {cc} "$@"\n',
+    "bash": '#!/usr/bin/env bash\nset -e\nexec {cc} "$@"\n',
+    "child": '#!/bin/sh\n{cc} "$@"\nexit $?\n',
+    "perl": '#!/usr/bin/perl\nexec("{cc}", @ARGV);\n',
+    "python": "#!/usr/bin/env python3\nimport os, sys\nos.execvp('{cc}', ['{cc}', *sys.argv[1:]])\n",
+    "ccache": '#!/bin/sh\nexec ccache {cc} "$@"\n',
+}
+OWN_CCACHE = {"CCACHE_DIR": "/nonexistent/ccache", "CCACHE_DISABLE": "1"}
+"""A ccache behind us that keeps nothing: results must be ours."""
+ALONE = {"DISTCC_HOSTS": "localhost", "DISTCC_NO_REWRITE_CROSS": "1", "ICECC": "disable", **OWN_CCACHE}
+"""Distributors that find nobody to help, and use no network."""
+
+
+def wrapper(w: World, kind: str, cc: str) -> str:
+    """A wrapper of the name of no compiler."""
+    return str(w.write("bin/build-it", WRAPPERS[kind].format(cc=cc), mode=0o755))
+
+
+def _by_kind(kind: str) -> Callable[..., None]:
+    @scenario("gcc", "clang", "aarch64-linux-gnu-gcc", settings=OWN_CCACHE)
+    def steps(w: World, cc: str) -> None:
+        """A wrapper that passes all on: a miss, a hit; a header change; another compiler behind it."""
+        needs(*({"ccache"} & {kind}))
+        w.write("a.c", '#include "v.h"\n' + SOURCE)
+        w.write("v.h", "#define V 3\n")
+        command = (wrapper(w, kind, cc), "-O2", *COMPILE)
+        w.run(*command, expect=MISS)
+        w.remove("a.o")
+        w.run(*command, expect=HIT)
+        w.write("v.h", "#define V 4\n")
+        w.run(*command, expect=MISS)
+        wrapper(w, kind, "g++")
+        w.run(*command, expect=MISS)
+        w.run(*command, expect=HIT)
+
+    return steps
+
+
+test_script_of_sh = _by_kind("sh")
+test_script_of_bash = _by_kind("bash")
+test_script_that_waits = _by_kind("child")
+test_script_of_perl = _by_kind("perl")
+test_script_of_python = _by_kind("python")
+test_script_before_ccache = _by_kind("ccache")
+
+
+@scenario("gcc")
+def test_script_without_a_first_line(w: World) -> None:
+    """The kernel refuses it and a shell takes it for its own: so must we, and a Makefile may name it."""
+    w.write("a.c", SOURCE)
+    name = w.write("bin/wrapper", 'exec gcc -DV=4 "$@"\n', mode=0o755)
+    for expect in (MISS, HIT):
+        w.tool("sh", "-c", f"{w.front}{name} {' '.join(COMPILE)}", expect=expect)
+
+
+@scenario("gcc", "clang")
+def test_options_from_a_variable(w: World, cc: str) -> None:
+    """What a wrapper adds is part of the result's key, although it is in no command line."""
+    w.write("a.c", SOURCE)
+    command = (str(w.script("bin/wrapper", f'exec {cc} $SITE_OPTIONS "$@"')), *COMPILE)
+    for expect in (MISS, HIT):
+        for options in (None, "-DV=2", "-O2 -DV=3", "-m32 -DV=3"):
+            w.run(*command, env={"SITE_OPTIONS": options}, expect=expect)
+
+
+@scenario("gcc")
+def test_compiler_from_a_variable(w: World) -> None:
+    """The same command line is another compiler's, when a variable says so."""
+    needs("clang", "aarch64-linux-gnu-gcc")
+    w.write("a.c", SOURCE)
+    command = (str(w.script("bin/wrapper", 'exec "${SITE_CC:-gcc}" "$@"')), "-O1", *COMPILE)
+    for expect in (MISS, HIT):
+        for compiler in (None, "clang", "aarch64-linux-gnu-gcc", "g++"):
+            w.run(*command, env={"SITE_CC": compiler}, expect=expect)
+
+
+@scenario("gcc")
+def test_options_from_a_file(w: World) -> None:
+    """A file of options that a wrapper reads."""
+    w.write("a.c", SOURCE)
+    command = (str(w.script("bin/wrapper", 'exec gcc $(cat site.options) "$@"')), *COMPILE)
+    for options in ("-DV=2", "-DV=3"):
+        w.write("site.options", options)
+        w.run(*command, expect=MISS)
+        w.run(*command, expect=HIT)
+
+
+@scenario("gcc")
+def test_options_by_the_file_that_is_compiled(w: World) -> None:
+    """A wrapper that looks at its command line: what it adds for one file is not for the other."""
+    w.write("a.c", SOURCE)
+    w.write("b.c", SOURCE)
+    name = str(w.script("bin/wrapper", 'case "$*" in *b.c*) set -- -DV=9 "$@";; esac\nexec gcc "$@"'))
+    for expect in (MISS, HIT):
+        for stem in ("a", "b"):
+            w.run(name, "-c", f"{stem}.c", "-o", f"{stem}.o", expect=expect)
+
+
+@scenario("gcc")
+def test_tool_behind_the_wrapper_is_replaced(w: World) -> None:
+    """The wrapper and its words stay: the tool behind it is another one."""
+    needs("aarch64-linux-gnu-gcc")
+    w.write("a.c", SOURCE)
+    command = (str(w.script("bin/wrapper", f'exec {w.path("real/cc")} "$@"')), "-O1", *COMPILE)
+    for target in ("gcc", "aarch64-linux-gnu-gcc"):
+        w.symlink("real/cc", f"/usr/bin/{target}")
+        w.run(*command, expect=MISS)
+        w.run(*command, expect=HIT)
+    w.symlink("real/cc", "/usr/bin/gcc")
+    w.run(*command, expect=HIT)
+
+
+@scenario("gcc")
+def test_wrapper_that_fails(w: World) -> None:
+    """Its words and its exit code are the answer, each time; and when it works again, so does the cache."""
+    w.write("a.c", SOURCE)
+    command = (str(w.script("bin/wrapper", "echo licence server is down >&2\nexit 9")), *COMPILE)
+    for _ in range(2):
+        w.run(*command, expect=UNCACHED)
+    w.script("bin/wrapper", 'exec gcc "$@"')
+    w.run(*command, expect=MISS)
+    w.run(*command, expect=HIT)
+
+
+@scenario("gcc", programs=("python3",))
+def test_emcc_stand_in(w: World) -> None:
+    """Emscripten's way: a script of Python, options and the compiler from variables."""
+    needs("clang")
+    w.write("a.c", SOURCE)
+    command = (str(w.write("bin/emcc", EMCC, mode=0o755)), *COMPILE)
+    for expect in (MISS, HIT):
+        for env in ({}, {"EMCC_CFLAGS": "-O2 -DV=7"}, {"EM_COMPILER": "clang"}):
+            w.run(*command, env=env, expect=expect)
+
+
+@scenario("gcc", programs=("ccache",), settings=ALONE)
+def test_ccache_in_front(w: World) -> None:
+    """`ccache sccache gcc`, and ccache with us as its prefix command."""
+    w.write("a.c", SOURCE)
+    for _ in range(2):
+        w.tool("ccache", *w.front.split(), "gcc", *COMPILE)
+        w.tool("ccache", "gcc", *COMPILE, env={"CCACHE_PREFIX": w.front.strip() or None})
+
+
+@scenario("ccache", "distcc", "icecc", settings=ALONE)
+def test_behind_us(w: World, cc: str) -> None:
+    """`sccache distcc gcc …`: the compiler's own result, also of errors and questions."""
+    w.write("a.c", SOURCE)
+    w.write("bad.c", "int f( { }\n")
+    for _ in range(2):
+        w.run(cc, "gcc", "-O2", *COMPILE)
+        w.run(cc, "gcc", "-c", "bad.c", "-o", "bad.o", expect=RECOMPILE)
+    w.run(cc, "gcc", "--version", expect=UNCACHED)
+    w.run(cc, "--version", expect=UNCACHED)
+    w.run(cc, expect=UNCACHED)
+
+
+@scenario("ccache", "distcc", settings=ALONE)
+def test_links_to_it_on_PATH(w: World, cc: str) -> None:
+    """`gcc` that is a link to another wrapper; the gcc behind it changes without a word."""
+    w.write("a.c", SOURCE)
+    w.symlink("links/gcc", f"/usr/bin/{cc}")
+    w.mkdir("real")
+    env = {"PATH": f"{w.path('links')}:{w.path('real')}:/usr/bin:/bin"}
+    w.run("gcc", "-O2", *COMPILE, env=env, expect=MISS)
+    w.run("gcc", "-O2", *COMPILE, env=env, expect=HIT)
+    w.script("real/gcc", 'exec /usr/bin/gcc -DV=5 "$@"')
+    w.run("gcc", "-O2", *COMPILE, env=env, expect=MISS)
+    w.run("gcc", "-O2", *COMPILE, env=env, expect=HIT)
+    w.script("real/gcc", 'exec /usr/bin/gcc -DV=6 "$@"')
+    w.run("gcc", "-O2", *COMPILE, env=env, expect=MISS)
+    w.run(str(w.path("links/gcc")), "-O2", *COMPILE, env=env)
+
+
+@scenario("env", "nice", "nohup", "timeout")
+def test_other_programs_before_the_compiler(w: World, cc: str) -> None:
+    """They are not seen through: as it would be without us."""
+    w.write("a.c", SOURCE)
+    more = ("60",) if cc == "timeout" else ()
+    for _ in range(2):
+        w.run(cc, *more, "gcc", *COMPILE, expect=UNCACHED)
+        w.run(cc, *more, "false", *COMPILE, expect=UNCACHED)
+
+
+@scenario("true", "false", "cat", "ls", "python3", "as", "ld", "make")
+def test_programs_that_are_no_compilers(w: World, cc: str) -> None:
+    """Never an error of ours: their own output and exit code."""
+    w.write("a.c", SOURCE)
+    for arguments in (COMPILE, ("--version",), ()):
+        if (cc, arguments) not in (("as", ()), ("python3", ())):  # they read what is not there
+            w.run(cc, *arguments, expect=UNCACHED)
+
+
+@scenario("gcc")
+def test_files_that_claim_to_be_compilers(w: World) -> None:
+    """A failing script, one that makes nothing, one that says strange things, one that reads its input."""
+    w.write("a.c", SOURCE)
+    for body in ("exit 3", "true", "echo sccache_compiler", "printf 'sccache_compiler gcc\\n'", "cat; cat >&2; exit 1", "kill -9 $$"):
+        name = str(w.script("bin/gcc", body))
+        for _ in range(2):
+            w.run(name, *COMPILE)
+
+
+@scenario("tcc", "pcc", "lcc")
+def test_small_compilers(w: World, cc: str) -> None:
+    """They are none that we know, and say that they are or are not gcc; their result is theirs."""
+    w.write("a.c", SOURCE)
+    for _ in range(2):
+        w.run(cc, *COMPILE)
+    w.write("a.c", "#define V 8\n" + SOURCE)
+    w.run(cc, *COMPILE)
+
+
+def test_what_cannot_be_run(arena: Arena) -> None:
+    """A directory, a file without the right to run it, nothing at all: a sentence that names it, as a shell would say it."""
+    w = arena.cached_world()
+    w.mkdir("bin/directory")
+    w.write("bin/plain", "int x;\n")
+    for name, words in (("bin/directory", b"Permission denied"), ("bin/plain", b"Permission denied"), ("bin/nothing", b"No such file")):
+        step = w.run(str(w.path(name)), *COMPILE, expect=UNCACHED)
+        assert step.exit_code == 2
+        assert os.fsencode(w.path(name)) in step.stderr
+        assert words in step.stderr
+    assert b"no-such-compiler" in w.run("no-such-compiler", *COMPILE, expect=UNCACHED).stderr
+
+
+def test_what_was_not_understood_is_counted(arena: Arena) -> None:
+    """The statistics say that nothing was cached, and how often."""
+    w = arena.cached_world(ALONE)
+    w.write("a.c", SOURCE)
+    for command in (("true",), ("env", "gcc"), ("nice", "gcc")):
+        w.run(*command, *COMPILE, expect=UNCACHED)
+    assert isinstance(arena.product, Sccache)
+    assert arena.product.stats(w.environment())["stats"]["requests_unsupported_compiler"] == 3
