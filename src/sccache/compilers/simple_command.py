@@ -120,11 +120,12 @@ class _Gathered:
     def _words_of(self, name: str) -> list[str] | None:
         text = self._env.get(name) if self.dialect.variables_first else None
         if text is None:
+            path = Path(self._cwd, name)
             try:
-                text = Path(self._cwd, name).read_bytes().decode("utf-8", "surrogateescape")
-            except OSError:
+                text = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else None
+            except (OSError, ValueError):  # the latter of a name with a NUL, out of another file
                 return None
-        return self.dialect.split_file(text)
+        return None if text is None else self.dialect.split_file(text)
 
     def _note(self, argument: Argument) -> None:
         if not argument.name:

@@ -4,6 +4,7 @@
 <expect> ::= any field of ObservedArguments | reason | not_compilation | absent fields are not compared
 """
 
+import random
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -167,6 +168,38 @@ def test_option_files_have_an_end(tmp_path: Path) -> None:
     read = nvhpc.parse(("nvc", "-c", "a.c", "@bytes.opt"), str(tmp_path), {})
     assert isinstance(read, ObservedArguments)
     assert read.key_args[-1] == "-DX=\udcff"
+
+
+@pytest.mark.parametrize("family", PARSERS)
+def test_any_words_have_a_meaning(family: str, tmp_path: Path) -> None:
+    """Whatever is on a command line or in an option file, parsing ends with an answer."""
+    (tmp_path / "odd.opt").write_bytes(b"-f a\0b -@a\0b @a\0b -o\xff {name}.c")
+    odd = [
+        "",
+        "-",
+        "@",
+        "-@",
+        "--",
+        "-o",
+        "=",
+        "a.c",
+        ".c",
+        "/",
+        "{source}.c",
+        "@odd.opt",
+        "-@odd.opt",
+        "-fodd.opt",
+        "@.",
+        "-f.",
+        "-@/dev/stdin",
+        "f=x",
+    ]
+    words = [*odd, *(row.name for row in DIALECTS[family].rows)]
+    chance = random.Random(family)
+    for _ in range(3000):
+        line = ("-c", *chance.choices(words, k=chance.randrange(6)))
+        answer = PARSERS[family](("ctc", *line), str(tmp_path), {})
+        assert isinstance(answer, ObservedArguments | CannotCache | NotCompilation), line
 
 
 @pytest.mark.parametrize(
