@@ -115,6 +115,7 @@ def _threads(found: Gathered, word: Word) -> None:
 def _architecture(found: Gathered, word: Word) -> None:
     if "native" in word.value:
         found.refuse("-arch=native", "this machine's GPU decides")
+    found.bitcode |= "lto_" in word.value
 
 
 def _relocatable(found: Gathered, word: Word) -> None:

@@ -96,8 +96,11 @@ def _of_files(names: str, cwd: str) -> list[str] | None:
     """The words of options files; None where one cannot be read."""
     found: list[str] = []
     for name in pieces(names, ","):
+        path = os.path.join(cwd, name)
+        if not os.path.isfile(path):  # a pipe can be read once, and that is nvcc's
+            return None
         try:
-            with open(os.path.join(cwd, name), encoding="utf-8", errors="surrogateescape") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 found += pieces(file.read(), " \t\r\n")
         except OSError:
             return None
