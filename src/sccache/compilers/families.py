@@ -69,7 +69,7 @@ _FAMILIES = (
     Family(
         "hipcc",
         hipcc.parse,
-        msgspec.structs.replace(rules_of(options_hipcc.TOOLS), conceals=clang_offload.CONCEALS, reads_listed=True),
+        msgspec.structs.replace(rules_of(options_hipcc.TOOLS), conceals=clang_offload.CONCEALS, known_script=re.compile(rb"\bhipcc\.pl\b")),
         options_hipcc.VARIABLES,
     ),
     Family("diab", diab.parse, rules_of(options_diab.TOOLS, options_diab.HARMLESS, asks_licences=True), options_diab.VARIABLES),

@@ -73,8 +73,8 @@ class Rules(Struct, frozen=True):
     """Ends of names of files that hold other files' times: the compiler refuses them when one of those is newer."""
     asks_licences: bool = False
     """Its programs ask a server whether they may run; what they are told decides nothing else."""
-    reads_listed: bool = False
-    """The compiler may be a script: what it reads of the environment is in the table of families, and so in the key."""
+    known_script: re.Pattern[bytes] | None = None
+    """What stands in the script that the compiler is: what that reads of the environment is in the table of families, and so in the key."""
     conceals: re.Pattern[bytes] | None = None
     """What in an output tells that names can be in it in a form in which they are not found: digests of them, compressed parts."""
     visits_temporary: bool = False

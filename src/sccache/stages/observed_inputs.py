@@ -97,9 +97,9 @@ def _variables(job: ObservedJob, seen: Observation) -> Reads | str:
     """Which variables count; a program of which that cannot be told makes it all of them."""
     own = job.program.own
     programs = [path for path in seen.executed if path not in own]
-    known, others = _scripts([*programs, *(path for path in own[:1] if path in seen.executed and not job.rules.reads_listed)])
+    known, others, reads_clock = _scripts(job, [*programs, *(path for path in own[:1] if path in seen.executed)])
     others += [path for path in programs if path not in known and not _is_tool(job, path)]
-    if others and any(not _is_tool(job, path) for path in seen.tool_clocks if path not in own):
+    if reads_clock or (others and any(not _is_tool(job, path) for path in seen.tool_clocks if path not in own)):
         return job.rules.clock
     unfinished = [path for path in seen.unfinished if path in own]  # what it loaded, and whether that reads everything, is not known
     everything = bool(seen.whole_environment) or bool(others) or bool(unfinished)
@@ -107,10 +107,11 @@ def _variables(job: ObservedJob, seen: Observation) -> Reads | str:
     return Reads(tuple(sorted(tool)), seen.macro_variables, job.libraries.variables(), everything=everything)
 
 
-def _scripts(paths: Iterable[str]) -> tuple[dict[str, frozenset[str]], list[str]]:
-    """Scripts with the variables that they can read; those of which that cannot be told."""
+def _scripts(job: ObservedJob, paths: Iterable[str]) -> tuple[dict[str, frozenset[str]], list[str], bool]:
+    """Scripts with the variables that they can read; those of which that cannot be told; whether one tells itself the time."""
     known: dict[str, frozenset[str]] = {}
     unknown: list[str] = []
+    reads_clock = False
     for path in paths:
         try:
             with open(path, "rb") as file:
@@ -119,12 +120,18 @@ def _scripts(paths: Iterable[str]) -> tuple[dict[str, frozenset[str]], list[str]
         except OSError:
             unknown.append(path)
             continue
-        names = scripts.variables(path, content) if content else None
-        if names is not None:
-            known[path] = names
-        elif content:
+        if not content:
+            continue
+        if path in job.program.own and job.rules.known_script is not None and job.rules.known_script.search(content):
+            known[path] = frozenset()
+            continue
+        names = scripts.variables(path, content)
+        if names is None:
             unknown.append(path)
-    return known, unknown
+        else:
+            known[path] = names
+        reads_clock = reads_clock or scripts.reads_clock(content)
+    return known, unknown, reads_clock
 
 
 def _is_tool(job: ObservedJob, path: str) -> bool:

@@ -205,6 +205,18 @@ def test_a_program_that_is_no_tool_and_reads_the_clock(place: Place) -> None:
     assert place.found(executed=(str(place.compiler),), tool_clocks=(str(place.compiler),)).reads.everything is False
 
 
+def test_scripts(place: Place) -> None:
+    """What a script reads is in its text; one that tells itself the time may write it."""
+    script = place.file("bin/wrapper", b'#!/bin/sh\nexec gcc $EXTRA "$@"\n')
+    reads = place.found(executed=(str(script),)).reads
+    assert "EXTRA" in reads.tool
+    assert not reads.everything
+    script = place.file("bin/untold", b'#!/bin/sh\neval "$@"\n')
+    assert place.found(executed=(str(script),)).reads.everything
+    script = place.file("bin/random", b"#!/bin/bash\nexec gcc -DN=$RANDOM $@\n")
+    assert place.judge(executed=(str(script),)) == RULES.clock
+
+
 def test_macros_for_dates(place: Place) -> None:
     """In a source they stand for another time; in a program they are only words.  A setting takes them for harmless."""
     place.file("h.h", b"const char *when = __DATE__;\n")
