@@ -70,7 +70,7 @@ def played(*compilers: str) -> Callable[[Callable[[World, str], None]], Callable
 
 
 def command(cc: str, *more: str) -> tuple[str, ...]:
-    return (f"bin/{cc}", COMPILE[cc], "a.c", "-o", "a.o", *more)
+    return (f"bin/{cc}", COMPILE[cc], *more, "a.c", "-o", "a.o")
 
 
 @played()
@@ -166,6 +166,26 @@ def test_assembly(w: World, cc: str) -> None:
     w.run(*line, expect=MISS)
     w.remove("a.src")
     w.run(*line, expect=HIT)
+
+
+@played("ctc")
+def test_a_compiler_that_always_makes_assembly(w: World, cc: str) -> None:
+    """TASKING's C compiler, which its control program runs, called by itself."""
+    line = (f"bin/{cc}", "-C1", "--dep-file=a.d", "a.c")
+    w.run(*line, expect=MISS)
+    w.remove("a.src", "a.d")
+    w.run(*line, expect=HIT)
+    w.write("h.h", "#define H 2\n")
+    w.run(*line, expect=RECOMPILE)
+
+
+@played("nvc++")
+def test_a_language_that_is_said(w: World, cc: str) -> None:
+    """-x makes another result of one text."""
+    w.write("a.c", "int f(int (*g)(void)) { return sizeof 'a' + g(); }\n")
+    for language in ("c", "c++"):
+        w.run(*command(cc, "-x", language), expect=MISS)
+    w.run(*command(cc, "-x", "c"), expect=HIT)
 
 
 @played("dcc")

@@ -124,6 +124,10 @@ static void understand(int at, int (*own)(int *)) {
             is_assembly = compiles = 1;
         else if (is(at, "-o"))
             output = value(&at, "-o");
+        else if (equal(at, "-x")) {
+            say(words[at++]);
+            say(words[at]);
+        }
         else if (words[at][0] == '-')
             say(words[at]);
         else if (source)
@@ -212,6 +216,8 @@ int main(int argc, char **argv) {
     say(macro);
     if (!nvidia)
         say("-U__GNUC__");
+    if (!nvidia && !diab)
+        say("-D__CTC__"); /* TriCore's, beside what all their compilers define */
     if (readlink("/proc/self/exe", here, sizeof here - 1) < 0)
         return 1;
     char *settings = content(joined(dirname(here), "/settings")); /* dtools.conf, processors.xml, localrc */
