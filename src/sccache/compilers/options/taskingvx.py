@@ -58,6 +58,8 @@ NOT_CACHED = (
     # messages or listings into files, temporary files in the working directory, the names of temporary files among messages
     *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in ("--keep-temporary-files", "-t", "-v", "--verbose")),
     *(Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING) for name in ("--error-file", "--list-files")),
+    # the compiler's own cache
+    Option("--cache", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
     # the C++ compiler's precompiled headers, and its output under another name
     Option("--pch", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
     *(option for name in ("--create-pch", "--gen-c-file-name") for option in _long(name, Role.TOO_HARD_WHEN_COMPILING)),
