@@ -1,6 +1,7 @@
 """Options of Wind River's Diab compilers (dcc, dplus) that mean something to a cache.  Data only; any other is hashed and passed on.
 
-Sources: reference 5.10; what the author of sccache's support says (mozilla/sccache#180); public make rules of Diab 5.8 to 7.  No Diab compiler has run with this table.
+Sources: reference 5.10; what the author of sccache's support says (mozilla/sccache#180); public make rules of Diab 5.8 to 7.  No Diab
+compiler has run with this table.
 """
 
 from collections.abc import Mapping
