@@ -32,7 +32,7 @@ class Launcher:
 class Gone(Launcher):
     """The user pressed Ctrl-C."""
 
-    async def run(self, command: Command) -> Ran:
+    async def run(self, command: Command) -> Ran:  # noqa: ARG002 -- it is that of every launcher
         raise LauncherGone
 
 
