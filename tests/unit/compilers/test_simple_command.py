@@ -4,6 +4,7 @@
 <expect> ::= any field of ObservedArguments | reason | not_compilation | absent fields are not compared
 """
 
+import os
 import random
 import re
 import tomllib
@@ -168,6 +169,12 @@ def test_option_files_have_an_end(tmp_path: Path) -> None:
     read = nvhpc.parse(("nvc", "-c", "a.c", "@bytes.opt"), str(tmp_path), {})
     assert isinstance(read, ObservedArguments)
     assert read.key_args[-1] == "-DX=\udcff"
+
+
+def test_a_pipe_is_no_option_file(tmp_path: Path) -> None:
+    """What is in it can be read once, and waiting for it would stop the daemon."""
+    os.mkfifo(tmp_path / "pipe.opt")
+    assert nvhpc.parse(("nvc", "-c", "a.c", "@pipe.opt"), str(tmp_path), {}) == CannotCache("@", "pipe.opt")
 
 
 @pytest.mark.parametrize("family", PARSERS)
