@@ -6,23 +6,16 @@ nvcc -MD lists what the line markers of all its texts say was entered, in order,
     <phony> ::= newline name ":" newline                  ; -MP: of each name but the first
 
 Source: nvcc 13.0's output, compared byte for byte in the tests.
-Owns: that text, the options that shape it.  Must not know: steps, caching.
+Owns: that text.  Must not know: steps, options, caching.
 """
 
 import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 _MARKER = re.compile(rb'^# \d+ "([^"\n]*)"((?: \d)*)\r?$', re.MULTILINE)
 _PLAIN = re.compile(rb"[\w./+@,=~-]+", re.ASCII)
-_ALL = frozenset({"-MD", "--generate-dependencies-with-compile"})
-_USERS = frozenset({"-MMD", "--generate-nonsystem-dependencies-with-compile"})
-_PHONY = frozenset({"-MP", "--generate-dependency-targets"})
-_TARGET = ("-MT", "--dependency-target-name")
-_HIDING = ("-optf", "--options-file", "-M", "-MM", "--generate-dependencies", "--generate-nonsystem-dependencies")
-"""Options after which the others are not all there is to see."""
 _ENTERED, _SYSTEM = b"1", b"3"
 
 
@@ -33,19 +26,6 @@ class Style(Struct, frozen=True):
     """Empty: the result's name."""
     system_headers: bool
     phony: bool
-
-
-def style(args: Sequence[str], env: Mapping[str, str]) -> Style | None:
-    """The dependency file's style by nvcc's arguments; None where that cannot be told."""
-    words = [*_split(env, "NVCC_PREPEND_FLAGS"), *args, *_split(env, "NVCC_APPEND_FLAGS")]
-    if any(word.split("=", 1)[0] in _HIDING for word in words):
-        return None
-    everything, users = not _ALL.isdisjoint(words), not _USERS.isdisjoint(words)
-    if everything == users:
-        return None
-    targets = [value for word, value in zip(words, [*words[1:], ""], strict=True) if word in _TARGET]
-    targets += [word.split("=", 1)[1] for word in words if word.startswith(tuple(f"{name}=" for name in _TARGET))]
-    return None if len(targets) > 1 else Style("".join(targets), everything, not _PHONY.isdisjoint(words))
 
 
 def text(wanted: Style, default_target: str, texts: Iterable[bytes]) -> bytes | None:
@@ -61,10 +41,3 @@ def text(wanted: Style, default_target: str, texts: Iterable[bytes]) -> bytes | 
         return None
     rules = target + b" : " + b" \\\n    ".join(names) + b"\n"
     return rules + b"".join(b"\n" + name + b":\n" for name in list(names)[1:]) if wanted.phony else rules
-
-
-def _split(env: Mapping[str, str], name: str) -> list[str]:
-    try:
-        return shlex.split(env.get(name, ""))
-    except ValueError:
-        return ["-optf"]

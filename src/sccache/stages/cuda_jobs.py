@@ -33,7 +33,8 @@ NAMES: Mapping[Kind, tuple[str, str]] = {
 _RANDOM = re.compile(rb"_[0-9a-f]{8}_\d+\s*$")
 """How such an identity ends: a checksum and a process's number."""
 _SOURCE_PATH = "--orig_src_path_name"
-_TEXTS = frozenset({"c", "stub", "gpu"})
+_UNREAD = frozenset({"c", "gpu"})
+"""Roles of what no later step reads."""
 _DEVICE = frozenset({"out", "lto", "stub"})
 """Roles of what the result has compressed in it, or may have."""
 _PACKED = (".ltoir", ".optixir")
@@ -87,7 +88,7 @@ def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, fi
         rules=msgspec.structs.replace(whole.rules, sources_have_dates=False, asks_for_names=None),
         sources=(),
         spelled=(),
-        outputs=(*(Output(role, output) for role, output in step.outputs), Output("d", seen)),
+        outputs=(*(Output(role, output) for role, output in step.outputs if role not in _UNREAD), Output("d", seen)),
         records=(
             ("step", step.kind.value),
             ("compiler", program.digest),
@@ -133,7 +134,7 @@ def storable(kept: Kept, folder: str) -> Kept | None:
     if any(file.role == "module_id" and _RANDOM.search(file.data) for file in kept.files):
         return None
     identities = [known for known in kept.observed.inputs if known.path.startswith(folder + "/") and known.path.endswith(".module_id")]
-    if len(identities) != 1 or any(file.role not in _TEXTS and b"\0" in file.data for file in kept.files):
+    if len(identities) != 1 or any(b"\0" in file.data for file in kept.files):
         return kept
     checksum = _checksum(identities[0].path)
     if not checksum or any(checksum in file.data for file in kept.files):

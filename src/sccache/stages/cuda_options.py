@@ -1,63 +1,52 @@
-"""Which options of nvcc keep it from being run step by step, and which say how.
+"""Which nvcc commands can be run step by step, and what of their options counts for that.
 
-Owns: these tables.  Must not know: steps.
+Owns: this choice.  Must not know: steps, how options are written.
 """
 
 import os
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 
-_NOT_BY_STEPS = re.compile(
-    r"--?keep(?:-dir)?|--?save-temps"  # the user wants nvcc's own intermediate files
-    r"|--?dryrun|--verbose|-v"  # it prints its commands
-    r"|--?time|--?fdevice-time-trace"  # it measures its steps
-    r"|--objdir-as-tempdir|-objtemp"  # it has its files elsewhere
-    r"|--clean-targets|-clean|--run|-run"
-)
-"""Options, before any `=`."""
-_FOR_OTHERS = re.compile(r"-X\w+|--\w+-options")
-"""Their values are for the host compiler, ptxas and so on."""
-_THREADS = re.compile(r"(?:--threads|-t)(?:=(\d+))?")
-_PLAIN = re.compile(r"/[\w./+@~-]*", re.ASCII)
+from msgspec import Struct
+
+from sccache.compilers.nvcc.words import Word, split
+from sccache.compilers.options.nvcc import Role
+from sccache.model import CannotCache
+from sccache.stages.cuda_depfile import Style
+
+_NOT_BY_STEPS = frozenset({Role.KEEP, Role.KEEP_DIRECTORY, Role.NOT_COMPILATION, Role.TOO_HARD})
+"""The user wants nvcc's own intermediate files, words or measurements."""
+_ELSEWHERE = "--objdir-as-tempdir"
+"""nvcc has its intermediate files elsewhere."""
+_ALL = "--generate-dependencies-with-compile"
 
 
-def is_plain(path: str) -> bool:
-    """Whether a path needs no quoting anywhere."""
-    return _PLAIN.fullmatch(path) is not None
+class Options(Struct, frozen=True):
+    """What counts."""
+
+    threads: int
+    """How many steps may run at a time."""
+    dependencies: Style | None
+    """The form of the dependency file; None where there is none, or its form cannot be told."""
 
 
-def allow_steps(args: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether steps can stand for the command."""
-    words = _all_words(args, env)
-    if words is None:
-        return False
-    for before, word in zip(["", *words], words, strict=False):
-        if _FOR_OTHERS.fullmatch(before):
-            continue
-        if _NOT_BY_STEPS.fullmatch(word.split("=", 1)[0]):
-            return False
-    return True
-
-
-def threads(args: Sequence[str], env: Mapping[str, str]) -> int:
-    """How many steps may run at a time: --threads; 0 means as many as there are processors."""
-    words = _all_words(args, env) or []
-    found = 1
-    for index, word in enumerate(words):
-        match = _THREADS.fullmatch(word)
-        if match is None:
-            continue
-        value = match[1] or (words[index + 1] if index + 1 < len(words) else "")
-        if value.isdecimal():
-            found = int(value) or os.cpu_count() or 1
-    return found
-
-
-def _all_words(args: Sequence[str], env: Mapping[str, str]) -> list[str] | None:
-    """The arguments with those that nvcc takes from variables."""
-    try:
-        before, after = (shlex.split(env.get(name, "")) for name in ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"))
-    except ValueError:
+def read(args: Sequence[str], cwd: str, env: Mapping[str, str]) -> Options | None:
+    """The options of a command, those in files and variables among them; None where steps cannot stand for it."""
+    words = split(args, cwd, env)
+    if isinstance(words, CannotCache) or any(word.name == _ELSEWHERE or (word.row and word.row.role in _NOT_BY_STEPS) for word in words):
         return None
-    return [*before, *args, *after]
+    return Options(_threads(words), _dependencies(words))
+
+
+def _threads(words: Sequence[Word]) -> int:
+    """The last --threads; 0 means as many as there are processors."""
+    values = [word.value for word in words if word.row and word.row.role is Role.THREADS and word.value.isdecimal()]
+    return int(values[-1]) or os.cpu_count() or 1 if values else 1
+
+
+def _dependencies(words: Sequence[Word]) -> Style | None:
+    kinds = {word.name for word in words if word.row and word.row.role is Role.DEPENDENCIES}
+    targets = [word.value for word in words if word.name == "--dependency-target-name"]
+    roles = {word.row.role for word in words if word.row}
+    if len(kinds) != 1 or len(targets) > 1 or {Role.OUTPUT, Role.DIRECTORY} <= roles:  # -odir and -o: the target is put together of both
+        return None
+    return Style("".join(targets), _ALL in kinds, any(word.name == "--generate-dependency-targets" for word in words))

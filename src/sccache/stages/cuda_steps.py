@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from sccache.compilers.nvcc.dryrun import Kind, Plan, Step
 from sccache.stages import cuda_depfile, cuda_jobs, cuda_options, cuda_report, cuda_script, lookup, observation, observed_results
 from sccache.stages.bench import Bench
 from sccache.stages.cuda_jobs import StepJob
+from sccache.stages.cuda_options import Options
 from sccache.stages.cuda_script import Line
 from sccache.stages.family_job import unobserved
 from sccache.stages.hands import Command, Hands, Ran, StoreSoon
@@ -35,6 +37,9 @@ LEVELS = ((Kind.PREPROCESS,), (Kind.CUDAFE,), (Kind.CICC,), (Kind.PTXAS,), (Kind
 """A level needs what those before it made."""
 _LEAST_AT_A_TIME = {Kind.PREPROCESS: 2}
 """What is lost by looking up between levels is won again here: 50 ms; preprocessors are small and short."""
+
+_PLAIN = re.compile(r"/[\w./+@~-]*", re.ASCII)
+"""A path that needs no quoting anywhere."""
 
 
 async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, store_soon: StoreSoon) -> Ran | None:
@@ -50,12 +55,13 @@ async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, st
     """
     job = attempt.job
     folder = scratch.path(".cuda")
-    if not attempt.report or not cuda_options.allow_steps(job.program.args, job.request.env) or not cuda_options.is_plain(folder):
+    options = cuda_options.read(job.program.args, job.request.cwd, job.request.env)
+    if not attempt.report or options is None or not _PLAIN.fullmatch(folder):
         return None
     start_ns = time.monotonic_ns()
     os.mkdir(folder, 0o700)
     try:
-        stdout, stderr = await _Walk(_Tools(hands, scratch, bench, store_soon), attempt, folder).go()
+        stdout, stderr = await _Walk(_Tools(hands, scratch, bench, store_soon, options), attempt, folder).go()
         return Ran(0, time.monotonic_ns() - start_ns, stdout, stderr)
     except (_CannotGoOnError, OSError) as e:
         log.debug("[%s]: not compiled by steps: %s", job.label, e)
@@ -84,6 +90,7 @@ class _Tools(Struct, frozen=True):
     scratch: Scratch
     bench: Bench
     store_soon: StoreSoon
+    options: Options
 
 
 class _Walk:
@@ -99,8 +106,8 @@ class _Walk:
         if observer is None:
             raise _CannotGoOnError("nothing can be observed here")
         self._observer = observer
-        self._at_a_time = cuda_options.threads(self._whole.program.args, self._whole.request.env)
-        self._style = cuda_depfile.style(self._whole.program.args, self._whole.request.env)
+        self._at_a_time = tools.options.threads
+        self._style = tools.options.dependencies
         self._on_terminal = is_on_terminal(self._whole.request)
         self._env: Mapping[str, str] = self._whole.request.env
         self._variables: Mapping[str, str] = {}

@@ -139,6 +139,11 @@ CICC = (
     '#$ "$CICC_PATH/cicc" -arch compute_80 --gen_module_id_file --module_id_file_name "/nowhere/keep/a.module_id" '
     '"/nowhere/keep/a.cpp1.ii" -o "a.ptx"\n'
 )
+EARLY = (
+    '#$ gcc -E "a.cu" -o "/nowhere/keep/a.cpp4.ii"\n#$ cudafe++ --gen_c_file_name "/nowhere/keep/a.cudafe1.cpp" --stub_file_name "a.stub.c" '
+    '--module_id_file_name "/nowhere/keep/a.module_id" "/nowhere/keep/a.cpp4.ii"\n'
+)
+"""As older toolkits have it."""
 
 
 @pytest.mark.parametrize(
@@ -153,6 +158,7 @@ CICC = (
             HEAD + CICC + '#$ ptxas -arch=sm_80 "/nowhere/keep/other.ptx" -o "a.cubin"\n',
             "an unknown intermediate file: /nowhere/keep/other.ptx",
         ),
+        (HEAD + CICC + EARLY, "cudafe++ needs a step of its own kind or a later one"),
         (HEAD + CICC + "#$ gcc -c 'unended -o x.o\n", "a command for a shell"),
         (HEAD + CICC + "#$ gcc -c x.c -o x.o | tee log\n", "a command for a shell"),
         (HEAD + CICC + "#$ strip x.o\n", "an unknown step: strip"),

@@ -12,8 +12,10 @@ from sccache.stages.cuda_depfile import Style
 from sccache.stages.cuda_script import Line
 
 TEXTS = (
-    b'# 0 "a.cu"\n# 0 "<built-in>"\n# 1 "/usr/include/stdc-predef.h" 1 3 4\n'
-    b'# 0 "<command-line>" 2\n# 1 "inc/x.h" 1\n# 7 "other.y"\n# 2 "a.cu" 2\n',
+    (
+        b'# 0 "a.cu"\n# 0 "<built-in>"\n# 1 "/usr/include/stdc-predef.h" 1 3 4\n'
+        b'# 0 "<command-line>" 2\n# 1 "inc/x.h" 1\n# 7 "other.y"\n# 2 "a.cu" 2\n'
+    ),
     b'# 0 "a.cu"\n# 1 "inc/x.h" 1\n# 1 "inc/y.h" 1\n# 2 "a.cu" 2\n',
 )
 
@@ -33,49 +35,65 @@ def test_dependencies_of_line_markers(style: Style, wanted: bytes | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("args", "env", "wanted"),
+    ("args", "flags", "wanted"),
     [
-        (("-MD", "-c"), {}, Style("", system_headers=True, phony=False)),
-        (("-MMD", "-MP", "-MT", "t"), {}, Style("t", system_headers=False, phony=True)),
-        (("-MD", "-MT=t"), {}, Style("t", system_headers=True, phony=False)),
-        (("-c",), {"NVCC_APPEND_FLAGS": "-MD"}, Style("", system_headers=True, phony=False)),
-        (("-MD", "-MMD"), {}, None),
-        (("-MD", "-MT", "t", "-MT", "u"), {}, None),
-        (("-MD", "-optf", "file"), {}, None),
-        (("-MD",), {"NVCC_PREPEND_FLAGS": "'"}, None),
-        (("-c",), {}, None),
+        (("-MD", "-c"), "", Style("", system_headers=True, phony=False)),
+        (("-MMD", "-MP", "-MT", "t"), "", Style("t", system_headers=False, phony=True)),
+        (("-MD", "-MT=t"), "", Style("t", system_headers=True, phony=False)),
+        (("-optf", "file"), "", Style("", system_headers=True, phony=False)),
+        (("-c",), "-MD", Style("", system_headers=True, phony=False)),
+        (("-MD", "-odir", "x"), "", Style("", system_headers=True, phony=False)),
+        (("-MD", "-odir", "x", "-o", "y"), "", None),
+        (("-MD", "-MMD"), "", None),
+        (("-MD", "-MT", "t", "-MT", "u"), "", None),
+        (("-c",), "", None),
     ],
 )
-def test_style_of_the_dependency_file(args: tuple[str, ...], env: dict[str, str], wanted: Style | None) -> None:
+def test_style_of_the_dependency_file(tmp_path: Path, args: tuple[str, ...], flags: str, wanted: Style | None) -> None:
     """By all words that nvcc sees."""
-    assert cuda_depfile.style(args, env) == wanted
+    (tmp_path / "file").write_text("-MD")
+    options = cuda_options.read(args, str(tmp_path), {"NVCC_APPEND_FLAGS": flags})
+    assert options is not None
+    assert options.dependencies == wanted
 
 
 @pytest.mark.parametrize(
-    ("args", "env", "wanted"),
+    ("args", "flags", "wanted"),
     [
-        (("-c", "a.cu"), {}, True),
-        (("-c", "-Xptxas", "-v", "-Xcompiler", "-v", "--ptxas-options", "--verbose", "-keep-device-functions"), {}, True),
-        (("-c", "-v"), {}, False),
-        (("-c", "--keep-dir=x"), {}, False),
-        (("-c", "-save-temps"), {}, False),
-        (("-c", "--fdevice-time-trace=x"), {}, False),
-        (("-c",), {"NVCC_APPEND_FLAGS": "-O3 --keep"}, False),
-        (("-c",), {"NVCC_APPEND_FLAGS": "'"}, False),
+        (("-c", "a.cu"), "", True),
+        (("-c", "-Xptxas", "-v", "-Xcompiler", "-v", "--ptxas-options", "--verbose", "-keep-device-functions"), "", True),
+        (("-c", "-v"), "", False),
+        (("-c", "--keep-dir=x"), "", False),
+        (("-c", "-save-temps"), "", False),
+        (("-c", "--fdevice-time-trace=x"), "", False),
+        (("-c", "-objtemp"), "", False),
+        (("-c", "-optf", "file"), "", False),
+        (("-c", "-optf", "no such file"), "", False),
+        (("-c",), "-O3 --keep", False),
     ],
 )
-def test_which_commands_have_steps(args: tuple[str, ...], env: dict[str, str], wanted: bool) -> None:
+def test_which_commands_have_steps(tmp_path: Path, args: tuple[str, ...], flags: str, wanted: bool) -> None:
     """Not those that want nvcc's own files or words."""
-    assert cuda_options.allow_steps(args, env) is wanted
+    (tmp_path / "file").write_text("--keep")
+    assert (cuda_options.read(args, str(tmp_path), {"NVCC_APPEND_FLAGS": flags}) is not None) == wanted
 
 
 @pytest.mark.parametrize(
     ("args", "wanted"),
-    [((), 1), (("-t", "4"), 4), (("-t=3",), 3), (("--threads", "2", "--threads=5"), 5), (("--threads", "0"), os.cpu_count())],
+    [
+        ((), 1),
+        (("-t", "4"), 4),
+        (("-t=3",), 3),
+        (("-t2",), 2),
+        (("--threads", "2", "--threads=5"), 5),
+        (("--threads", "0"), os.cpu_count()),
+    ],
 )
 def test_how_many_at_a_time(args: tuple[str, ...], wanted: int) -> None:
     """As many as nvcc would run."""
-    assert cuda_options.threads(args, {}) == wanted
+    options = cuda_options.read(args, "/", {})
+    assert options is not None
+    assert options.threads == wanted
 
 
 def test_a_report_comes_back(tmp_path: Path) -> None:

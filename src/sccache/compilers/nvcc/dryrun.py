@@ -30,7 +30,7 @@ FLAGS = ("--dryrun", "--keep", "--keep-dir")
 
 
 class Kind(Enum):
-    """What a step does."""
+    """What a step does, in an order in which each needs only what those before it make."""
 
     PREPROCESS = "preprocess"
     CUDAFE = "cudafe++"
@@ -95,6 +95,7 @@ _TOOLS = {"cudafe++": Kind.CUDAFE, "cicc": Kind.CICC, "ptxas": Kind.PTXAS, "fatb
 _CREATES = "--create="
 _EMBEDS = "--embedded-fatbin="
 _HOST = "host"
+_ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
 def parse(text: str, directory: str) -> Plan | Unsuitable:
@@ -115,7 +116,7 @@ class _Reader:
         self._stem = ""
         self._names: dict[str, str] = {}
         self._stubs: dict[str, str] = {}
-        self._made: set[str] = set()
+        self._made: dict[str, Kind] = {}
         self._links: list[tuple[str, str]] = []
         self._copies: list[tuple[str, str]] = []
 
@@ -180,9 +181,11 @@ class _Reader:
         made = {path for _, path in outputs}
         args = [self._renamed(word) for word in args]
         read = {path for word in args for path in self._intermediate(word)} - made
-        if not read <= self._made | {new for _, new in self._links}:
+        if not read <= self._made.keys() | {new for _, new in self._links}:
             raise _UnsuitableError(f"{kind.value} reads what no step makes")
-        self._made |= made
+        if any(_ORDER[self._made[path]] >= _ORDER[kind] for path in read & self._made.keys()):
+            raise _UnsuitableError(f"{kind.value} needs a step of its own kind or a later one")
+        self._made |= dict.fromkeys(made, kind)
         return Step(kind, program, tuple(args), source, tuple(outputs))
 
     def _intermediate(self, word: str) -> list[str]:
