@@ -12,6 +12,8 @@ Owns: which road a request takes.  Must not know: sockets, processes, how anythi
 import logging
 from typing import assert_never
 
+import msgspec
+
 from sccache.c_pipeline import CPipeline
 from sccache.compilers import c_family, c_observed, families
 from sccache.compilers.observed import ObservedArguments
@@ -22,6 +24,7 @@ from sccache.stages import cuda_steps, family_job, recipes
 from sccache.stages.bench import Bench
 from sccache.stages.hands import Answer, Exec, Hands, StoreSoon
 from sccache.stages.hot import HotRequests
+from sccache.stages.prefixes import Prefix, PrefixedHands
 from sccache.stages.rust_toolchains import is_rust
 from sccache.stages.several import SeveralSources
 from sccache.stages.toolchains import Driver, OtherDriver, Toolchains
@@ -50,7 +53,8 @@ class Pipeline:
         self._stats.count("compile_requests")
         if is_rust(request.argv, request.env, request.executable):
             return await self._rust.compile(request, hands)
-        return await self._compile(request, hands)
+        prefix = Prefix.find(request)
+        return await (self._compile(request, hands) if prefix is None else self._compile_behind(prefix, hands))
 
     async def _compile(self, request: CompileRequest, hands: Hands) -> Answer:
         """A command of the C family, or one that we do not know."""
@@ -61,6 +65,7 @@ class Pipeline:
         parsed = _understand(request, driver)
         match parsed:
             case None:
+                log.debug("%s: not cached: %s is no compiler that we know", " ".join(request.argv), driver.path)
                 self._stats.count("requests_unsupported_compiler")
                 return untouched
             case NotCompilation(detail=detail):
@@ -78,6 +83,24 @@ class Pipeline:
                 return await self._c.compile(request, driver, parsed, hands)
             case never:
                 assert_never(never)
+
+    async def _compile_behind(self, prefix: Prefix, hands: Hands) -> Answer:
+        """A command that goes through another program: what is not a C compile is left to that."""
+        driver = await self._toolchains.driver(prefix.request, hands)
+        parsed = _understand(prefix.request, driver) if isinstance(driver, Driver) else None
+        if isinstance(driver, Driver) and isinstance(parsed, ParsedArguments):
+            self._stats.count("requests_executed")
+            behind = msgspec.structs.replace(driver, through=prefix.programs)
+            return await self._c.compile(prefix.request, behind, parsed, PrefixedHands(hands, prefix))
+        log.debug("%s: not cached: behind %s is no single C compile", " ".join(prefix.request.argv), " ".join(prefix.words))
+        match parsed:
+            case NotCompilation():
+                self._stats.count("requests_not_compile")
+            case CannotCache(reason=reason):
+                self._stats.count_not_cached(reason)
+            case _:
+                self._stats.count("requests_unsupported_compiler")
+        return Exec()
 
     def _refuse(self, request: CompileRequest, refusal: CannotCache, untouched: Exec) -> Exec:
         log.debug("%s: not cached: %s (%s)", " ".join(request.argv), refusal.reason, refusal.detail)

@@ -161,15 +161,53 @@ def test_ccache_in_front(w: World) -> None:
 
 @scenario("ccache", "distcc", "icecc", settings=ALONE)
 def test_behind_us(w: World, cc: str) -> None:
-    """`sccache distcc gcc …`: the compiler's own result, also of errors and questions."""
+    """`sccache distcc gcc …`: the compiler's own result, from the cache; apart from that of the compiler alone."""
+    w.write("a.c", '#include "v.h"\n' + SOURCE)
+    w.write("v.h", "#define V 3\n")
+    for number in (3, 4, 3):
+        w.write("v.h", f"#define V {number}\n")
+        w.run(cc, "gcc", "-O2", "-MD", *COMPILE)
+        w.run(cc, "gcc", "-O2", "-MD", *COMPILE, expect=HIT)
+    w.run("gcc", "-O2", "-MD", *COMPILE, expect=MISS)
+    w.run(cc, "g++", "-O2", "-MD", *COMPILE, expect=MISS)
+    w.run(cc, "gcc", "-O2", "-MD", *COMPILE, expect=HIT)
+
+
+@scenario("ccache", "distcc", "icecc", settings=ALONE)
+def test_behind_us_with_payloads(w: World, cc: str) -> None:
+    """Nobody has the assembler list its files there: what may read some is not kept."""
+    w.write("a.c", '#define DOT "."\n__asm__(DOT "inc" "bin \\"data.bin\\"\\n");\nint x;\n')
+    w.write("a.S", '.data\n.incbin "data.bin"\n')
+    for text in ("one\n", "two\n"):
+        w.write("data.bin", text)
+        for source in ("a.c", "a.S"):
+            w.run(cc, "gcc", "-c", source, "-o", "a.o", expect=RECOMPILE)
+
+
+@scenario("ccache", "distcc", "icecc", settings=ALONE)
+def test_behind_us_what_is_no_compile(w: World, cc: str) -> None:
+    """Errors, questions, links, several sources, no command at all: as it is without us."""
     w.write("a.c", SOURCE)
+    w.write("b.c", "long f(long); int main(void) { return (int)f(0); }\n")
     w.write("bad.c", "int f( { }\n")
     for _ in range(2):
-        w.run(cc, "gcc", "-O2", *COMPILE)
         w.run(cc, "gcc", "-c", "bad.c", "-o", "bad.o", expect=RECOMPILE)
     w.run(cc, "gcc", "--version", expect=UNCACHED)
+    w.run(cc, "gcc", "-c", "a.c", "b.c", expect=UNCACHED)
+    w.run(cc, "gcc", "a.o", "b.o", "-o", "program", expect=UNCACHED)
+    w.run(cc, "no-such-compiler", *COMPILE, expect=UNCACHED, compare=False)
     w.run(cc, "--version", expect=UNCACHED)
     w.run(cc, expect=UNCACHED)
+
+
+@scenario("clang", "aarch64-linux-gnu-gcc", settings=ALONE)
+def test_other_compilers_behind_distributors(w: World, cc: str) -> None:
+    """Each is asked itself; one distributor before another."""
+    needs("distcc", "ccache")
+    w.write("a.c", SOURCE)
+    for words in (("distcc",), ("ccache", "distcc")):
+        w.run(*words, cc, "-O1", *COMPILE, expect=MISS)
+        w.run(*words, cc, "-O1", *COMPILE, expect=HIT)
 
 
 @scenario("ccache", "distcc", settings=ALONE)

@@ -84,26 +84,26 @@ def read_probe(stdout: bytes) -> Identity | None:
     return Identity(family, plusplus, "" if version == "__VERSION__" else version) if family else None
 
 
-def locate(name: str, cwd: str, search_path: str) -> Located | None:
-    """The executable that `name` runs, passing over links to compiler caches; None when there is none."""
+def locate(name: str, cwd: str, search_path: str, *, sees_caches: bool = False) -> Located | None:
+    """The executable that `name` runs, passing over links to compiler caches unless they are asked for; None when there is none."""
     if "/" in name:
         path = os.path.join(cwd, name)
         if not _is_executable(path):
             return None
-        if not is_wrapper(path):
+        if sees_caches or not is_wrapper(path):
             return Located(path, {})
         return _search(os.path.basename(name), cwd, search_path, passed_over=True)
-    return _search(name, cwd, search_path)
+    return _search(name, cwd, search_path, sees_caches=sees_caches)
 
 
-def _search(name: str, cwd: str, search_path: str, *, passed_over: bool = False) -> Located | None:
+def _search(name: str, cwd: str, search_path: str, *, passed_over: bool = False, sees_caches: bool = False) -> Located | None:
     absent: dict[str, list[str]] = {}
     for entry in search_path.split(":"):
         directory = os.path.join(cwd, entry) if entry else cwd
         path = os.path.join(directory, name)
         if not _is_executable(path):
             absent.setdefault(directory, []).append(name)
-        elif is_wrapper(path):
+        elif is_wrapper(path) and not sees_caches:
             passed_over = True
         else:
             return Located(path, absent, passed_over)

@@ -120,7 +120,7 @@ async def preprocess(job: Job, hands: Hands, scratch: Scratch, files: FileMemory
             return None
         parts.append(digest(memoryview(job.roots.text(expanded.stdout))))
         names_roots = names_roots and _names_roots(job, bytes(expanded.stdout), is_expanded=True)
-        reads_unseen = job.driver.family == "clang" and inline_assembler.may_read_files(bytes(expanded.stdout))
+        reads_unseen = not job.toolchain.assembler_tells and inline_assembler.may_read_files(bytes(expanded.stdout))
     return Preprocessed(tuple(parts), found, start_ns, names_roots, reads_unseen)
 
 
@@ -134,10 +134,10 @@ def _names_roots(job: Job, text: bytes, *, is_expanded: bool) -> bool:
 
 
 def _needs_expansion(job: Job, found: Inputs) -> bool:
-    """Whether raw text is not enough: time macros become visible by expansion, and so does clang's inline assembler."""
+    """Whether raw text is not enough: time macros become visible by expansion, and so does inline assembler that lists no files."""
     if found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
         return True
-    return job.driver.family == "clang" and found.has_inline_assembler()
+    return not job.toolchain.assembler_tells and found.has_inline_assembler()
 
 
 async def _run(job: Job, flags: tuple[str, ...], hands: Hands, scratch: tuple[str, ...]) -> Ran:

@@ -11,6 +11,7 @@ Must not know: sources, results, statistics.
 import os
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from sccache.compilers import detect, environment, families, toolchain
@@ -44,6 +45,8 @@ class Driver(Struct, frozen=True):
     """PATH candidates that did not exist."""
     name: str
     """argv[0] to run it by: drivers find their parts, and clang its role, by that."""
+    through: tuple[str, ...] = ()
+    """Programs that compiles go through, which may run them on another machine."""
 
 
 class OtherDriver(Struct, frozen=True):
@@ -134,6 +137,10 @@ class Toolchains:
 
     async def toolchain(self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands) -> Toolchain | None:
         """The toolchain behind this command's options; None where the driver does not tell."""
+        made = await self._toolchain(driver, parsed, request, hands)
+        return _elsewhere(made, driver.through) if made is not None and driver.through else made
+
+    async def _toolchain(self, driver: Driver, parsed: ParsedArguments, request: CompileRequest, hands: Hands) -> Toolchain | None:
         if not driver.transparent:
             return await self._ask_toolchain(driver, parsed, request, hands)
         key = _toolchain_key(driver, parsed, request)
@@ -250,6 +257,12 @@ class Toolchains:
 
 def _probe(driver: Driver, args: tuple[str, ...]) -> Command:
     return Command(driver.path, args, environment=PROBE_ENVIRONMENT, name=driver.name)
+
+
+def _elsewhere(made: Toolchain, programs: tuple[str, ...]) -> Toolchain:
+    """A toolchain that may be another machine's; what has the assembler list its files would keep a compile here."""
+    key = KeyBuilder("compiler behind programs").add("compiler", made.identity).add("programs", programs)
+    return msgspec.structs.replace(made, identity=bytes.fromhex(key.key()), assembler_tells=False)
 
 
 def _stable(listing: str) -> str:
