@@ -11,15 +11,15 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from sccache.compilers import diab, hipcc, nvcc, nvhpc, tasking
+from sccache.compilers import cuda_steps, diab, hipcc, nvcc, nvhpc, tasking
 from sccache.compilers.observed import ParseResult, Rules
 from sccache.compilers.options import clang_offload
-from sccache.compilers.options import diab as options_diab
-from sccache.compilers.options import hipcc as options_hipcc
-from sccache.compilers.options import nvcc as options_nvcc
-from sccache.compilers.options import nvhpc as options_nvhpc
+from sccache.compilers.options import diab as diab_options
+from sccache.compilers.options import hipcc as hipcc_options
+from sccache.compilers.options import nvcc as nvcc_options
+from sccache.compilers.options import nvhpc as nvhpc_options
 from sccache.compilers.options import observed as common
-from sccache.compilers.options import taskingvx as options_tasking
+from sccache.compilers.options import taskingvx as tasking_options
 
 Parse: TypeAlias = Callable[[tuple[str, ...], str, Mapping[str, str]], ParseResult]
 """Understands one command line: words from the compiler's name on, working directory, environment."""
@@ -39,12 +39,11 @@ _ASKS_FOR_NAMES = re.compile(rb"__FILE|__BASE_FILE|__builtin_FILE|source_locatio
 """The macros and their kin; a word pasted together may be one of them."""
 
 
-def rules_of(tools: str, harmless: Mapping[str, str] = MappingProxyType({}), *, asks_licences: bool = False) -> Rules:
-    """The rules of a family that runs these programs, and has these harmless variables, beside those of all."""
-    return Rules(
+def rules_of(tools: str = "", harmless: Mapping[str, str] = MappingProxyType({}), finding: tuple[str, ...] = (), **more: object) -> Rules:
+    """The rules of a family: its programs, harmless variables, options that name files, beside those of all; `more`: further fields."""
+    rules = Rules(
         tools=re.compile("|".join(part for part in (common.TOOLS, tools) if part)),
         harmless={**common.HARMLESS, **harmless},
-        asks_licences=asks_licences,
         finding=common.FINDING,
         clock="compile reads the clock",
         network="compile uses the network",
@@ -52,30 +51,26 @@ def rules_of(tools: str, harmless: Mapping[str, str] = MappingProxyType({}), *, 
         sources_have_dates=True,
         asks_for_names=_ASKS_FOR_NAMES,
         dated=(".pch", ".pcm"),
-        finding_options=common.FINDING_OPTIONS,
+        finding_options=(*common.FINDING_OPTIONS, *finding),
         visits_temporary=True,
     )
+    return msgspec.structs.replace(rules, **more)
 
 
-C_LIKE = {
-    "gcc": rules_of(""),
-    "clang": msgspec.structs.replace(rules_of(clang_offload.TOOLS), conceals=clang_offload.CONCEALS),
-}
+C_LIKE = {"gcc": rules_of(), "clang": rules_of(clang_offload.TOOLS, conceals=clang_offload.CONCEALS)}
 """Of commands that are understood as C compiles are and have to be observed all the same."""
 
+_HIPCC = rules_of(hipcc_options.TOOLS, conceals=clang_offload.CONCEALS, known_script=re.compile(rb"\bhipcc\.pl\b"))
+_DIAB = rules_of(diab_options.TOOLS, diab_options.HARMLESS, diab_options.FINDING, asks_licences=True)
+_TASKING = rules_of(tasking_options.TOOLS, tasking_options.HARMLESS, tasking_options.FINDING, asks_licences=True)
+_NVHPC = rules_of(nvhpc_options.TOOLS, nvhpc_options.HARMLESS, nvhpc_options.FINDING)
 _FAMILIES = (
-    Family("nvcc", nvcc.parse, rules_of(options_nvcc.TOOLS), options_nvcc.VARIABLES),
-    Family("nvhpc", nvhpc.parse, rules_of(options_nvhpc.TOOLS, options_nvhpc.HARMLESS), options_nvhpc.VARIABLES),
-    Family(
-        "hipcc",
-        hipcc.parse,
-        msgspec.structs.replace(rules_of(options_hipcc.TOOLS), conceals=clang_offload.CONCEALS, known_script=re.compile(rb"\bhipcc\.pl\b")),
-        options_hipcc.VARIABLES,
-    ),
-    Family("diab", diab.parse, rules_of(options_diab.TOOLS, options_diab.HARMLESS, asks_licences=True), options_diab.VARIABLES),
-    Family(
-        "taskingvx", tasking.parse, rules_of(options_tasking.TOOLS, options_tasking.HARMLESS, asks_licences=True), options_tasking.VARIABLES
-    ),
+    Family("nvcc", nvcc.parse, rules_of(nvcc_options.TOOLS), nvcc_options.VARIABLES),
+    *(Family(name, cuda_steps.parse, rules_of(nvcc_options.TOOLS)) for name in ("cudafe++", "cicc", "ptxas")),
+    Family("nvhpc", nvhpc.parse, _NVHPC, nvhpc_options.VARIABLES),
+    Family("hipcc", hipcc.parse, _HIPCC, hipcc_options.VARIABLES),
+    Family("diab", diab.parse, _DIAB, diab_options.VARIABLES),
+    Family("taskingvx", tasking.parse, _TASKING, tasking_options.VARIABLES),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
 

@@ -177,7 +177,7 @@ def _is_foreseen(job: ObservedJob, path: str, outputs: Iterable[str]) -> bool:
     """Whether this is a directory with outputs, or a file where further ones may be made."""
     if os.path.isdir(path):
         return any(output.startswith(path + "/") for output in (*outputs, *(place + "/" for place in job.made_in)))
-    return is_below(path, job.made_in) and os.path.isfile(path) and not os.path.islink(path)
+    return is_below(os.path.normpath(path), job.made_in) and os.path.isfile(path) and not os.path.islink(path)
 
 
 def _is_litter(job: ObservedJob, path: str, seen: Observation) -> bool:
@@ -211,7 +211,8 @@ class _Places:
 
     def further(self) -> tuple[str, ...]:
         """Outputs that no command line names."""
-        made = [path for path in self._first_written if is_below(path, self._job.made_in) and path not in self._outputs]
+        written = dict.fromkeys(os.path.normpath(path) for path in self._first_written)
+        made = [path for path in written if is_below(path, self._job.made_in) and path not in self._outputs]
         return tuple(path for path in made if os.path.isfile(path))
 
     def is_own(self, path: str) -> bool:

@@ -1,0 +1,1 @@
+"""Distributed compilation: a scheduler, workers, and what a client needs of them."""
