@@ -33,8 +33,8 @@ from sccache.stages.recipes import Scratch, is_on_terminal
 
 log = logging.getLogger(__name__)
 
-LEVELS = ((Kind.PREPROCESS,), (Kind.CUDAFE,), (Kind.CICC,), (Kind.PTXAS,), (Kind.FATBINARY, Kind.COMPILE))
-"""A level needs what those before it made."""
+_LAST = frozenset({Kind.FATBINARY, Kind.COMPILE})
+"""Kinds that are run together, one after the other: nothing is looked up between them."""
 _LEAST_AT_A_TIME = {Kind.PREPROCESS: 2}
 """What is lost by looking up between levels is won again here: 50 ms; preprocessors are small and short."""
 
@@ -120,12 +120,12 @@ class _Walk:
         """Make the outputs and the report; gives what was said."""
         try:
             plan = await self._planned()
-            for kinds in LEVELS:
-                steps = [_Planned(index, step) for index, step in enumerate(plan.steps) if step.kind in kinds]
-                await self._level(steps, plan if Kind.COMPILE in kinds else None)
-                if Kind.CICC in kinds:
-                    for made, wanted in plan.links:
-                        shutil.copyfile(made, wanted)
+            planned = [_Planned(index, step) for index, step in enumerate(plan.steps)]
+            for level in sorted({step.level for step in plan.steps if step.kind not in _LAST}):
+                await self._run(await self._missing([one for one in planned if one.step.level == level]), self._at_a_time)
+            for made, wanted in plan.links:
+                shutil.copyfile(made, wanted)
+            await self._run([one for one in planned if one.step.kind in _LAST], 1, plan.copies)
             await asyncio.to_thread(self._write_depfile, plan)
             await asyncio.gather(*self._judging)
             if await asyncio.to_thread(cuda_jobs.names_module, plan, self._whole.path(plan.target)):
@@ -168,11 +168,10 @@ class _Walk:
             missed.update(dict.fromkeys(before))
         self._records += ["a" + path for path in missed]
 
-    async def _level(self, steps: Sequence[_Planned], last: Plan | None) -> None:
+    async def _missing(self, steps: Sequence[_Planned]) -> list[_Planned]:
+        """Those that are not in the cache."""
         found = await asyncio.gather(*(self._looked_up(planned) for planned in steps))
-        wanted = [planned for planned in found if planned is not None]
-        if wanted or last is not None:
-            await self._run(wanted, last.copies if last is not None else None)
+        return [planned for planned in found if planned is not None]
 
     async def _looked_up(self, planned: _Planned) -> _Planned | None:
         """None: its outputs are there now, from the cache."""
@@ -195,13 +194,15 @@ class _Walk:
                 return None
         return _Planned(planned.index, step, made)
 
-    async def _run(self, wanted: Sequence[_Planned], copies: Sequence[tuple[str, str]] | None) -> None:
-        """Run the steps of a level, and have judged what can be kept of them.  `copies`: what ends the last level, which is in order."""
+    async def _run(self, wanted: Sequence[_Planned], at_a_time: int, copies: Sequence[tuple[str, str]] = ()) -> None:
+        """Run the steps of a level, and have judged what can be kept of them.  `copies`: what is to be done at its end."""
+        if not wanted and not copies:
+            return
         attempts = {planned.index: observed_results.begin(planned.job.job, self._tools.scratch) for planned in wanted if planned.job}
         try:
             lines = {planned.index: self._line(planned, attempts.get(planned.index)) for planned in wanted}
-            at_a_time = 1 if copies is not None else max(self._at_a_time, _LEAST_AT_A_TIME.get(wanted[0].step.kind, 1))
-            ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies or ())], at_a_time))
+            at_a_time = max([at_a_time, *(_LEAST_AT_A_TIME.get(planned.step.kind, 1) for planned in wanted)])
+            ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies)], at_a_time))
             if ran.status != 0:
                 raise _CannotGoOnError(f"a step failed with status {ran.status}")
             silent = not ran.stdout and not ran.stderr

@@ -40,7 +40,7 @@ def _steps(plan: Plan | Unsuitable, kind: Kind) -> list[Step]:
         ("-c -ewp", f"preprocess {HOST} ptxas fatbinary compile"),
         ("-c -g -G", f"preprocess {HOST} ptxas fatbinary compile"),
         ("-c --split-compile=2", f"preprocess {HOST} ptxas fatbinary compile"),
-        ("-c --threads 2 -ccbin g++", f"preprocess {HOST} ptxas fatbinary compile"),
+        ("-c -ccbin g++", f"preprocess {HOST} ptxas fatbinary compile"),
         ("-c -arch=sm_80 -dlto", f"preprocess {HOST} fatbinary compile"),
         ("-dc -gencode arch=compute_80,code=lto_80", f"preprocess {HOST} fatbinary compile"),
         ("-dc -gencode arch=compute_80,code=lto_80 -gencode arch=compute_80,code=sm_80", f"preprocess {HOST} ptxas fatbinary compile"),
@@ -76,6 +76,19 @@ def test_an_architectures_steps_are_its_own(tmp_path: Path, options: str) -> Non
         assert _steps(alone, Kind.PTXAS)[0] in _steps(beside, Kind.PTXAS)
         assert _steps(alone, Kind.CUDAFE) == _steps(beside, Kind.CUDAFE)
     assert _steps(alone, Kind.PTXAS) == _steps(_plan(tmp_path, f"{options} -arch=sm_80"), Kind.PTXAS)
+
+
+@pytest.mark.parametrize("options", [f"-c {A80} {A90}", f"-fatbin {A80} {A90}", f"-c {A80} {A90} --threads 3"])
+def test_levels(tmp_path: Path, options: str) -> None:
+    """A level needs only what lower ones make; with --threads nvcc's order is another one each time."""
+    plan = _plan(tmp_path, options)
+    assert isinstance(plan, Plan), plan
+    made = {path: step.level for step in plan.steps for _, path in step.outputs}
+    for step in plan.steps:
+        own = {path for _, path in step.outputs}
+        assert all(made[path] < step.level for path in made.keys() - own if any(path in word for word in step.args))
+    ciccs = len({step.level for step in _steps(plan, Kind.CICC)})
+    assert ciccs == (2 if "-fatbin" in options else 1), "one of them makes the module's identity"
 
 
 def test_files_and_names(tmp_path: Path) -> None:
@@ -139,11 +152,6 @@ CICC = (
     '#$ "$CICC_PATH/cicc" -arch compute_80 --gen_module_id_file --module_id_file_name "/nowhere/keep/a.module_id" '
     '"/nowhere/keep/a.cpp1.ii" -o "a.ptx"\n'
 )
-EARLY = (
-    '#$ gcc -E "a.cu" -o "/nowhere/keep/a.cpp4.ii"\n#$ cudafe++ --gen_c_file_name "/nowhere/keep/a.cudafe1.cpp" --stub_file_name "a.stub.c" '
-    '--module_id_file_name "/nowhere/keep/a.module_id" "/nowhere/keep/a.cpp4.ii"\n'
-)
-"""As older toolkits have it."""
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,6 @@ EARLY = (
             HEAD + CICC + '#$ ptxas -arch=sm_80 "/nowhere/keep/other.ptx" -o "a.cubin"\n',
             "an unknown intermediate file: /nowhere/keep/other.ptx",
         ),
-        (HEAD + CICC + EARLY, "cudafe++ needs a step of its own kind or a later one"),
         (HEAD + CICC + "#$ gcc -c 'unended -o x.o\n", "a command for a shell"),
         (HEAD + CICC + "#$ gcc -c x.c -o x.o | tee log\n", "a command for a shell"),
         (HEAD + CICC + "#$ strip x.o\n", "an unknown step: strip"),

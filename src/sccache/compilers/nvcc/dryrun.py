@@ -30,7 +30,7 @@ FLAGS = ("--dryrun", "--keep", "--keep-dir")
 
 
 class Kind(Enum):
-    """What a step does, in an order in which each needs only what those before it make."""
+    """What a step does, in nvcc's order for one architecture."""
 
     PREPROCESS = "preprocess"
     CUDAFE = "cudafe++"
@@ -52,6 +52,8 @@ class Step(Struct, frozen=True):
     """The intermediate file that it works on; of a preprocessor that which it makes."""
     outputs: tuple[tuple[str, str], ...]
     """(role, absolute path) of the intermediate files that it makes."""
+    level: int
+    """Steps of one level need nothing of each other, only what lower levels make."""
 
 
 class Plan(Struct, frozen=True):
@@ -95,7 +97,8 @@ _TOOLS = {"cudafe++": Kind.CUDAFE, "cicc": Kind.CICC, "ptxas": Kind.PTXAS, "fatb
 _CREATES = "--create="
 _EMBEDS = "--embedded-fatbin="
 _HOST = "host"
-_ORDER = {kind: place for place, kind in enumerate(Kind)}
+_LEVELS = {kind: 10 * place for place, kind in enumerate(Kind)}
+"""At least; what needs another step of its kind comes later (-fatbin: one cicc makes the module's identity for the others)."""
 
 
 def parse(text: str, directory: str) -> Plan | Unsuitable:
@@ -116,7 +119,7 @@ class _Reader:
         self._stem = ""
         self._names: dict[str, str] = {}
         self._stubs: dict[str, str] = {}
-        self._made: dict[str, Kind] = {}
+        self._made: dict[str, int] = {}
         self._links: list[tuple[str, str]] = []
         self._copies: list[tuple[str, str]] = []
 
@@ -183,10 +186,9 @@ class _Reader:
         read = {path for word in args for path in self._intermediate(word)} - made
         if not read <= self._made.keys() | {new for _, new in self._links}:
             raise _UnsuitableError(f"{kind.value} reads what no step makes")
-        if any(_ORDER[self._made[path]] >= _ORDER[kind] for path in read & self._made.keys()):
-            raise _UnsuitableError(f"{kind.value} needs a step of its own kind or a later one")
-        self._made |= dict.fromkeys(made, kind)
-        return Step(kind, program, tuple(args), source, tuple(outputs))
+        level = max([_LEVELS[kind], *(self._made[path] + 1 for path in read & self._made.keys())])
+        self._made |= dict.fromkeys(made, level)
+        return Step(kind, program, tuple(args), source, tuple(outputs), level)
 
     def _intermediate(self, word: str) -> list[str]:
         return re.findall(re.escape(self._directory) + r"/[\w.+@/-]+", word)
