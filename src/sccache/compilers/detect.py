@@ -64,6 +64,7 @@ class Located(Struct, frozen=True):
     """An executable that was found, and the PATH candidates before it that did not exist."""
 
     path: str
+    """Absolute."""
     absent: Mapping[str, Sequence[str]]
     passed_over: bool = False
     """A link to a compiler cache stood where the name leads: gcc, run under that name, would look for cc1 beside the link."""
@@ -87,7 +88,7 @@ def read_probe(stdout: bytes) -> Identity | None:
 def locate(name: str, cwd: str, search_path: str, *, sees_caches: bool = False) -> Located | None:
     """The executable that `name` runs, passing over links to compiler caches unless they are asked for; None when there is none."""
     if "/" in name:
-        path = os.path.join(cwd, name)
+        path = _plain(os.path.join(cwd, name))
         if not _is_executable(path):
             return None
         if sees_caches or not is_wrapper(path):
@@ -100,7 +101,7 @@ def _search(name: str, cwd: str, search_path: str, *, passed_over: bool = False,
     absent: dict[str, list[str]] = {}
     for entry in search_path.split(":"):
         directory = os.path.join(cwd, entry) if entry else cwd
-        path = os.path.join(directory, name)
+        path = _plain(os.path.join(directory, name))
         if not _is_executable(path):
             absent.setdefault(directory, []).append(name)
         elif is_wrapper(path) and not sees_caches:
@@ -108,6 +109,11 @@ def _search(name: str, cwd: str, search_path: str, *, passed_over: bool = False,
         else:
             return Located(path, absent, passed_over)
     return None
+
+
+def _plain(path: str) -> str:
+    """A path without "." and "//", as the observer of compiles spells it; ".." stays: what it leads to depends on links."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _is_executable(path: str) -> bool:

@@ -52,6 +52,25 @@ def test_links_to_caches_are_passed_over(tmp_path: Path) -> None:
     assert by_path.path == real
 
 
+@pytest.mark.parametrize("name", ["./bin/gcc", "bin//gcc", ".//bin/./gcc"])
+def test_paths_are_spelled_as_the_observer_spells_them(tmp_path: Path, name: str) -> None:
+    """Else a wrapper script was not known for the program that had been observed, and its variables did not count."""
+    expected = _executable(tmp_path / "bin" / "gcc")
+    located = detect.locate(name, str(tmp_path), "/nowhere")
+    assert located is not None
+    assert located.path == expected
+    located = detect.locate("gcc", str(tmp_path), f"{tmp_path}/.//bin/")
+    assert located is not None
+    assert located.path == expected
+    assert detect.locate("../up/gcc", str(_up(tmp_path)), "/nowhere") == detect.Located(f"{tmp_path}/x/../up/gcc", {})
+
+
+def _up(tmp_path: Path) -> Path:
+    (tmp_path / "x").mkdir()
+    _executable(tmp_path / "up" / "gcc")
+    return tmp_path / "x"
+
+
 def test_a_missing_compiler_is_none(tmp_path: Path) -> None:
     """Nothing is made up."""
     assert detect.locate("gcc", str(tmp_path), str(tmp_path)) is None
