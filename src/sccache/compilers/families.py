@@ -12,10 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from sccache.compilers import cuda_steps, diab, hipcc, nvcc, nvhpc, tasking
+from sccache.compilers.msvc import observed as msvc
 from sccache.compilers.observed import ParseResult, Rules
 from sccache.compilers.options import clang_offload
 from sccache.compilers.options import diab as diab_options
 from sccache.compilers.options import hipcc as hipcc_options
+from sccache.compilers.options import msvc as msvc_options
 from sccache.compilers.options import nvcc as nvcc_options
 from sccache.compilers.options import nvhpc as nvhpc_options
 from sccache.compilers.options import observed as common
@@ -67,6 +69,8 @@ _NVHPC = rules_of(nvhpc_options.TOOLS, nvhpc_options.HARMLESS, nvhpc_options.FIN
 _FAMILIES = (
     Family("nvcc", nvcc.parse, rules_of(nvcc_options.TOOLS), nvcc_options.VARIABLES),
     *(Family(name, cuda_steps.parse, rules_of(nvcc_options.TOOLS)) for name in ("cudafe++", "cicc", "ptxas")),
+    Family("clang-cl", msvc.parse_clang_cl, rules_of(msvc_options.TOOLS), msvc_options.VARIABLES),
+    Family("msvc", msvc.parse_cl, rules_of(msvc_options.TOOLS), msvc_options.VARIABLES),
     Family("nvhpc", nvhpc.parse, _NVHPC, nvhpc_options.VARIABLES),
     Family("hipcc", hipcc.parse, _HIPCC, hipcc_options.VARIABLES),
     Family("diab", diab.parse, _DIAB, diab_options.VARIABLES),

@@ -249,7 +249,9 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         return not self._is_dated(variant) or times_hold(variant, files)
 
     def _is_dated(self, variant: Variant) -> bool:
-        return bool(self.rules.dated) and any(known.path.endswith(self.rules.dated) for known in variant.inputs)
+        """Whether something that holds its sources' times is read, or made: who reads it compares them."""
+        names = (*(known.path for known in variant.inputs), *(output.path for output in self.outputs))
+        return bool(self.rules.dated) and any(name.endswith(self.rules.dated) for name in names)
 
     def is_watchable(self, variant: Variant) -> bool:
         """Whether the request's identity holds all variables that count."""

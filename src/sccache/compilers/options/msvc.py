@@ -154,3 +154,9 @@ CL = (
     *(Option(name, _JOINED, Role.KEY) for name in ("/Fe", "/Fi", "/Fm")),
 )
 """What only cl has."""
+
+TOOLS = r"clang-cl|cl(?:\.exe)?|c1(?:xx)?(?:\.dll)?|c2(?:\.dll)?|mspdbsrv|lld-link|link"
+"""What the compilers run of themselves."""
+
+VARIABLES = ("CL", "_CL_", "INCLUDE", "EXTERNAL_INCLUDE", "LIB", "LIBPATH", "VSLANG", "VSCMD_*", "VCTOOLS*", "WINDOWSSDK*", "WindowsSdk*")
+"""Microsoft's "CL environment variables", and where a developer's command prompt says that the tools are."""
