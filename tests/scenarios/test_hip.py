@@ -170,6 +170,51 @@ def test_variables_of_hipcc(w: World) -> None:
 
 
 @scenario("hipcc")
+def test_parts_of_hipcc_are_inputs(w: World) -> None:
+    """hipcc of another tree, whose modules change; a file of settings that appears beside it."""
+    needs_hip()
+    for name in ("hipcc", "hipcc.pl", "hipvars.pm"):
+        w.write(f"rocm/bin/{name}", Path("/usr/bin", name).read_text(), mode=0o755)
+    w.write("a.hip", SMALL)
+    env = {"ROCM_PATH": "/usr", "HIP_CLANG_PATH": "/usr/bin", "DEVICE_LIB_PATH": str(LIBRARIES)}
+    words = (w.path("rocm/bin/hipcc"), ONE, "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS, env=env)
+    w.run(*words, expect=HIT, env=env)
+    edit(w, "rocm/bin/hipcc.pl", '" -O3"', '" -O1"')
+    w.run(*words, expect=MISS, env=env)
+    edit(w, "rocm/bin/hipvars.pm", '$HIP_BASE_VERSION_MINOR = "2"', '$HIP_BASE_VERSION_MINOR = "1"')
+    w.run(*words, expect=MISS, env=env)
+    w.run(*words, expect=HIT, env=env)
+    w.write("rocm/bin/.hipVersion", "HIP_VERSION_MAJOR=4\nHIP_VERSION_MINOR=4\n")
+    w.run(*words, expect=MISS, env=env)
+    w.remove("rocm/bin/.hipVersion")
+    w.run(*words, expect=HIT, env=env)
+
+
+@scenario(*COMPILERS)
+def test_response_file(w: World, cc: str) -> None:
+    """Options in a file, which hipcc copies to a place of a random name."""
+    needs_hip()
+    w.write("a.hip", SMALL)
+    w.write("args.rsp", "-O2 -DX=1\n")
+    words = command(cc, ONE, "@args.rsp", "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=MISS)
+    w.run(*words, expect=HIT)
+    w.write("args.rsp", "-O1 -DX=1\n")
+    w.run(*words, expect=MISS)
+
+
+@scenario(*COMPILERS)
+def test_times_in_sources(w: World, cc: str) -> None:
+    """A date in code for the device is the clock's, too."""
+    needs_hip()
+    w.write("a.hip", SMALL + '__device__ const char when[] = __DATE__ " " __TIME__;\n')
+    words = command(cc, ONE, "-c", "a.hip", "-o", "o.o")
+    w.run(*words, expect=UNCACHED)
+    w.run(*words, expect=UNCACHED, compare=False)
+
+
+@scenario("hipcc")
 def test_names_that_hipcc_takes_for_hip(w: World) -> None:
     """C++ is HIP unless a variable or -x says otherwise; C is C."""
     needs_hip()
