@@ -7,6 +7,7 @@ from arena import HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
 from arena.products import Sccache
 
 SOURCE = "#ifndef V\n#define V 1\n#endif\nlong f(long n) { return n * V; }\n"
+KERNEL = "#ifndef V\n#define V 1\n#endif\n__global__ void kernel(int *p) { p[threadIdx.x] = V; }\n"
 COMPILE = ("-c", "a.c", "-o", "a.o")
 EMCC = """\
 #!/usr/bin/env python3
@@ -225,6 +226,41 @@ def test_links_to_it_on_PATH(w: World, cc: str) -> None:
     w.script("real/gcc", 'exec /usr/bin/gcc -DV=6 "$@"')
     w.run("gcc", "-O2", *COMPILE, env=env, expect=MISS)
     w.run(str(w.path("links/gcc")), "-O2", *COMPILE, env=env)
+
+
+@scenario("nvcc")
+def test_script_before_nvcc(w: World) -> None:
+    """A compile that is observed: the script's own variables count, by whatever path it is called; so does the tool behind it."""
+    w.write("a.cu", KERNEL)
+    w.script("bin/build-it", f'exec {w.path("real/nvcc")} $SITE_OPTIONS "$@"')
+    w.script("real/nvcc", 'exec /usr/local/bin/nvcc "$@"')
+    w.symlink("bin/link", "build-it")
+    for name in (str(w.path("bin/build-it")), "./bin/build-it", "bin//build-it", "bin/link"):
+        for options in (None, "-DV=2"):
+            w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", env={"SITE_OPTIONS": options})
+            w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", env={"SITE_OPTIONS": options, "OTHER": "x"}, expect=HIT)
+    w.script("real/nvcc", 'exec /usr/local/bin/nvcc -DV=3 "$@"')
+    for name in ("./bin/build-it", "bin/link"):
+        w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o")
+        w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", expect=HIT)
+
+
+@scenario("nvcc")
+def test_scripts_that_cannot_be_read_before_nvcc(w: World) -> None:
+    """Other files of commands, names made at run time, other languages: right, whatever the cache can do."""
+    w.write("a.cu", KERNEL)
+    w.write("settings", "SITE_OPTIONS=$MY_OPTIONS\n")
+    bodies = {
+        "sourced": '#!/bin/sh\n. ./settings\nexec /usr/local/bin/nvcc $SITE_OPTIONS "$@"\n',
+        "named": '#!/bin/bash\nname=MY_OPTIONS\nexec /usr/local/bin/nvcc ${!name} "$@"\n',
+        "perl": '#!/usr/bin/perl\nexec("/usr/local/bin/nvcc", split(" ", $ENV{MY_OPTIONS}), @ARGV);\n',
+        "python": "#!/usr/bin/env python3\nimport os, sys\nnvcc = '/usr/local/bin/nvcc'\n"
+        "os.execv(nvcc, [nvcc, *os.environ['MY_OPTIONS'].split(), *sys.argv[1:]])\n",
+    }
+    for name, body in bodies.items():
+        command = (str(w.write(f"bin/{name}", body, mode=0o755)), "-arch=sm_80", "-c", "a.cu", "-o", "a.o")
+        for options in ("-DV=4", "-DV=5"):
+            w.run(*command, env={"MY_OPTIONS": options})
 
 
 @scenario("env", "nice", "nohup", "timeout")
