@@ -1,0 +1,181 @@
+"""clang-cl, for real: it compiles for Windows anywhere, as long as no header of Windows is wanted."""
+
+from arena import ANY, HIT, MISS, RECOMPILE, UNCACHED, World, needs, scenario
+
+CL = "clang-cl-14"
+FIXED = "/Brepro"  # without it an object holds the time
+SOURCE = '#include "h.h"\nint f(int x) { return x + H; }\n'
+
+
+def sources(w: World) -> None:
+    needs(CL)
+    w.write("a.c", SOURCE)
+    w.write("inc/h.h", "#define H 1\n")
+
+
+def compile_(w: World, *words: str, expect: str = ANY, **how: object) -> object:
+    """Compile a.c with its header directory."""
+    return w.run(CL, FIXED, "/nologo", "/Iinc", *words, expect=expect, **how)  # type: ignore[arg-type]
+
+
+@scenario("sh")
+def test_cold_warm_edited(w: World) -> None:
+    """Spelled in both ways; an edit of source and header; taken back."""
+    sources(w)
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=MISS)
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=HIT)
+    w.remove("a.obj")
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=HIT)
+    w.write("inc/h.h", "#define H 2\n")
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=RECOMPILE)
+    w.write("inc/h.h", "#define H 1\n")
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=HIT)
+    w.write("a.c", SOURCE + "int more;\n")
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=RECOMPILE)
+    compile_(w, "-c", "a.c", "-Fob.obj", expect=MISS)
+    compile_(w, "-c", "a.c", "-Fob.obj", expect=HIT)
+
+
+@scenario("sh")
+def test_options_that_change_the_object(w: World) -> None:
+    """One of each class."""
+    sources(w)
+    compile_(w, "/c", "a.c", expect=MISS)
+    for option in ("/O2", "/Z7", "/DH2=3", "/MD", "/GS-", "/TP", "-m32", "-Xclang", "/clang:-fno-inline", "/arch:AVX2", "/FA"):
+        more = (option, "-fno-builtin") if option == "-Xclang" else (option,)
+        compile_(w, *more, "/c", "a.c", expect=MISS)
+        compile_(w, *more, "/c", "a.c", expect=HIT)
+    compile_(w, "/c", "a.c", expect=HIT)
+
+
+@scenario("sh")
+def test_a_header_that_is_found_first(w: World) -> None:
+    """It appears in a directory that is searched earlier, one that did not exist."""
+    sources(w)
+    compile_(w, "/Ifirst", "/c", "a.c", expect=MISS)
+    w.write("h.h", "#define H 7\n")  # beside the source
+    compile_(w, "/Ifirst", "/c", "a.c", expect=RECOMPILE)
+    w.remove("h.h")
+    compile_(w, "/Ifirst", "/c", "a.c", expect=HIT)
+
+
+@scenario("sh")
+def test_variables(w: World) -> None:
+    """INCLUDE, CL and _CL_."""
+    sources(w)
+    w.write("other/h.h", "#define H 9\n")
+    w.write("b.c", "#include <h.h>\nint g = H;\n")
+    w.env["INCLUDE"] = str(w.path("inc"))
+    w.run(CL, FIXED, "/c", "b.c", expect=MISS)
+    w.run(CL, FIXED, "/c", "b.c", expect=HIT)
+    w.env["INCLUDE"] = str(w.path("other"))
+    w.run(CL, FIXED, "/c", "b.c", expect=RECOMPILE)
+    w.env["CL"] = "/DX=1"
+    w.run(CL, FIXED, "/c", "b.c", expect=MISS)
+    w.env["_CL_"] = "/O2"
+    w.run(CL, FIXED, "/c", "b.c", expect=MISS)
+    w.run(CL, FIXED, "/c", "b.c", expect=HIT)
+
+
+@scenario("sh")
+def test_show_includes(w: World) -> None:
+    """The notes are told by a hit, too."""
+    sources(w)
+    compile_(w, "/showIncludes", "/c", "a.c", expect=MISS)
+    compile_(w, "/showIncludes", "/c", "a.c", expect=HIT)
+    compile_(w, "/c", "a.c", expect=MISS)
+    compile_(w, "/c", "a.c", expect=HIT)
+
+
+@scenario("sh")
+def test_show_includes_in_another_checkout(w: World) -> None:
+    """They name the files that are here; ninja would watch the others'."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for place, expect in (("one", MISS), ("two", HIT), ("one", HIT)):
+        w.write(f"{place}/a.c", SOURCE)
+        w.write(f"{place}/inc/h.h", "#define H 1\n")
+        root = w.path(place)
+        w.run(CL, FIXED, f"/I{root}/inc", "/showIncludes", "/c", f"{root}/a.c", f"/Fo{root}/a.obj", cwd=place, expect=expect)
+
+
+@scenario("sh")
+def test_debug_information_names_its_checkout(w: World) -> None:
+    """/Z7 and /Zi write the directory into the object: another checkout compiles anew."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for option in ("/Z7", "/Zi"):
+        for place in ("one", "two"):
+            w.write(f"{place}/a.c", "int x;\n")
+            w.run(CL, FIXED, option, "/c", f"{w.path(place)}/a.c", "/Foa.obj", cwd=place, expect=MISS)
+            w.run(CL, FIXED, option, "/c", f"{w.path(place)}/a.c", "/Foa.obj", cwd=place, expect=HIT)
+
+
+@scenario("sh")
+def test_response_files(w: World) -> None:
+    """In the encodings that editors and build systems write; the words count, not the file's name."""
+    sources(w)
+    text = '/O2 "/DNAME=\\"a b\\"" /Iinc'
+    for name, data in (
+        ("utf8.rsp", text.encode()),
+        ("bom.rsp", text.encode("utf-8-sig")),
+        ("utf16.rsp", text.encode("utf-16")),
+    ):
+        w.write(name, data)
+        w.run(CL, FIXED, f"@{name}", "/c", "a.c")
+        w.run(CL, FIXED, f"@{name}", "/c", "a.c", expect=HIT)
+    w.write("utf8.rsp", "/Od /Iinc\n")
+    w.run(CL, FIXED, "@utf8.rsp", "/c", "a.c", expect=MISS)
+
+
+@scenario("sh")
+def test_messages(w: World) -> None:
+    """Warnings are told again; errors are the compiler's."""
+    sources(w)
+    w.write("w.c", "int f(int x) { if (x = 1) return 2; return 3; }\n")
+    w.run(CL, FIXED, "/W4", "/c", "w.c", expect=MISS)
+    w.run(CL, FIXED, "/W4", "/c", "w.c", expect=HIT)
+    w.write("e.c", "int f( {\n")
+    w.run(CL, "/c", "e.c")
+    w.run(CL, "/c", "e.c")
+    w.run(CL, "/c", "missing.c")
+    w.run(CL, "/c", "a.c", "/Fonul", expect=UNCACHED)
+
+
+@scenario("sh")
+def test_precompiled_headers(w: World) -> None:
+    """/Yc and /Yu; a header that is touched makes clang refuse the old one, with and without us."""
+    needs(CL)
+    w.write("pre.h", "static inline int pre(void) { return 1; }\n")
+    w.write("pre.cpp", '#include "pre.h"\n')
+    w.write("use.cpp", '#include "pre.h"\nint use() { return pre(); }\n')
+    make = (CL, FIXED, "/Ycpre.h", "/Fppre.pch", "/c", "pre.cpp")
+    use = (CL, FIXED, "/Yupre.h", "/Fppre.pch", "/c", "use.cpp")
+    w.run(*make)
+    w.run(*use)
+    w.run(*make)
+    w.run(*use)
+    w.write("pre.h", "static inline int pre(void) { return 2; }\n")
+    w.run(*make, expect=RECOMPILE)
+    w.run(*use, expect=RECOMPILE)
+    w.write("pre.h", "static inline int pre(void) { return 2; }\n")  # a new time
+    w.run(*use)
+
+
+@scenario("sh")
+def test_dependency_file(w: World) -> None:
+    """/clang:-MD."""
+    sources(w)
+    words = ("/clang:-MD", "/clang:-MFa.d", "/c", "a.c")
+    compile_(w, *words, expect=MISS)
+    w.remove("a.d", "a.obj")
+    compile_(w, *words, expect=HIT)
+
+
+@scenario("sh")
+def test_what_is_no_compile(w: World) -> None:
+    """Linking, preprocessing, telling."""
+    sources(w)
+    compile_(w, "/E", "a.c", expect=UNCACHED)
+    compile_(w, "/P", "a.c", "/Fia.i")
+    compile_(w, "/Zs", "a.c")
