@@ -1,5 +1,7 @@
 """clang-cl, for real: it compiles for Windows anywhere, as long as no header of Windows is wanted."""
 
+import shutil
+
 from arena import ANY, HIT, MISS, RECOMPILE, UNCACHED, World, needs, scenario
 
 CL = "clang-cl-14"
@@ -179,3 +181,27 @@ def test_what_is_no_compile(w: World) -> None:
     compile_(w, "/E", "a.c", expect=UNCACHED)
     compile_(w, "/P", "a.c", "/Fia.i")
     compile_(w, "/Zs", "a.c")
+
+
+@scenario("sh", programs=["cmake", "ninja", "lld-link-14"])
+def test_cmake_and_ninja(w: World) -> None:
+    """CMake's recipe: debug information in the objects; ninja learns headers from the notes (deps = msvc), from a hit's, too."""
+    sources(w)
+    project = "project(demo C)\nadd_library(k STATIC a.c)\ntarget_include_directories(k PRIVATE inc)\n"
+    w.write("CMakeLists.txt", f"cmake_minimum_required(VERSION 3.25)\n{project}")
+    front = [f"-DCMAKE_C_COMPILER_LAUNCHER={w.front.strip()}"] if w.cached else []
+    tools = {"C_COMPILER": CL, "LINKER": "lld-link-14", "AR": "/usr/bin/llvm-lib-14", "RC_COMPILER": "llvm-rc-14", "MT": "llvm-mt-14"}
+    settings = {"SYSTEM_NAME": "Windows", "TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY", "MSVC_DEBUG_INFORMATION_FORMAT": "Embedded"}
+    options = [f"-DCMAKE_{name}={value}" for name, value in {**tools, **settings, "BUILD_TYPE": "Debug", "C_FLAGS": FIXED}.items()]
+    w.tool("cmake", "-G", "Ninja", "-B", "b", *options, *front, compare=False)
+    w.tool("ninja", "-C", "b", compare=False, expect=MISS)
+    w.tool("ninja", "-C", "b", "-t", "clean", compare=False)
+    w.tool("ninja", "-C", "b", compare=False, expect=HIT)
+    dependencies = w.tool("ninja", "-C", "b", "-t", "deps", compare=False)
+    if b"inc/h.h" not in dependencies.stdout:
+        w.complaints.append(f"ninja knows no header: {dependencies.stdout!r}")
+    w.write("inc/h.h", "#define H 2\n")
+    w.tool("ninja", "-C", "b", compare=False, expect=RECOMPILE)
+    w.path("a.obj").write_bytes(w.path("b/CMakeFiles/k.dir/a.c.obj").read_bytes())
+    shutil.rmtree(w.path("b"))
+    w.tool("true")  # what is there now is compared
