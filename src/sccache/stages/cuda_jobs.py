@@ -86,15 +86,17 @@ def make(step: Step, whole: ObservedJob, env: Mapping[str, str], folder: str, fi
         ),
         # All names and dates that a source can ask for are in the text, expanded or as line markers.
         rules=msgspec.structs.replace(whole.rules, sources_have_dates=False, asks_for_names=None),
-        sources=(),
-        spelled=(),
+        sources=(
+            (os.path.realpath(path), program.digest),
+        ),  # its text is no source: nobody else changes it, and watching it means scanning it
+        spelled=(os.path.basename(path),),
         outputs=(*(Output(role, output) for role, output in step.outputs if role not in _UNREAD), Output("d", seen)),
         records=(
             ("step", step.kind.value),
             ("compiler", program.digest),
             ("arguments", roots.words(step.args)),
             ("place", _place(step)),
-            ("text", digest(_content(step.source))),  # and no watched source: nobody else changes it, and scanning it takes 40 ms a MB
+            ("text", digest(_content(step.source))),
             ("loader", roots.words(environment.pick(env, environment.LOADER))),
         ),
         extra=whole.extra,

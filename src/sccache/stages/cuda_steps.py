@@ -182,6 +182,7 @@ class _Walk:
         if made is None:
             raise _CannotGoOnError(f"{step.kind.value} or its source is not there")
         start_ns = time.monotonic_ns()
+        self._bench.stats.count("requests_executed")  # as sccache counts them: each step is a compile
         found = await lookup.direct(made.job, made.job.manifest_key(), self._bench.files, self._bench.storage)
         if isinstance(found, lookup.Hit):
             finish = await lookup.restore(made.job, found, self._bench.storage)
