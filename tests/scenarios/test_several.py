@@ -97,6 +97,24 @@ def test_the_driver_itself_complains(w: World, cc: str) -> None:
             w.run(cc, *extra, "-c", "a.c", "b.c")
 
 
+@scenario("clang")
+def test_options_that_nothing_uses(w: World) -> None:
+    """clang says so once, in front of all else; with one of two languages that use an option it says nothing."""
+    _sources(w)
+    w.write("b.cpp", "int b;\n")
+    w.write("s.s", "nop\n")
+    for words in (("-lfoo", "-Wl,-x", "a.c", "b.c"), ("-lfoo", "s.s", "a.c"), ("-lfoo", "-Wall", "-c", "c.c", "a.c")):
+        w.run("clang", "-c", *words, expect=MISS)
+        w.run("clang", "-c", *words, expect=HIT)
+        w.run("clang", "-c", *words, expect=HIT)
+        w.run("clang", "-c", *words, tty=True, env={"TERM": "xterm"})
+        w.run("clang", "-c", *words, tty=True, env={"TERM": "xterm"}, expect=HIT)
+    for options in (("-Dx", "-DY=1"), ("-g", "-std=c11"), ("-fno-rtti",), ("-Wa,-x", "-stdlib=libc++"), ("-mno-such",)):
+        for sources in (("a.c", "s.s"), ("s.s", "b.cpp"), ("a.c", "b.cpp")):
+            w.run("clang", *options, "-c", *sources)
+            w.run("clang", *options, "-c", *sources)
+
+
 @scenario(*BOTH)
 def test_languages(w: World, cc: str) -> None:
     """By name, by -x in front of each, by -x behind all."""

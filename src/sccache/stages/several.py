@@ -3,9 +3,9 @@
     command ─▶ parts ─▶ each its own request ─▶ all went well and the driver itself said nothing ─▶ their messages, in order
                                              └▶ otherwise ─▶ the whole command, as it is
 
-What the whole command would do is thus never guessed: where a part fails, or where the driver complains (it does so once for the whole
-command), the compiler gets the whole command, and makes all files and messages anew.  For the same reason no part is "the compile" of
-the command: when the daemon is lost, the launcher runs all of it.
+What the whole command would do is thus never guessed: where a part fails, or where the driver complains (of some things once for the
+command, of others once for each source), the compiler gets the whole command, and makes all files and messages anew.  For the same reason
+no part is "the compile" of the command: when the daemon is lost, the launcher runs all of it.
 Owns: the way from parts to one answer.  Must not know: how a part is answered.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from sccache.compilers import several
+from sccache.compilers.msvc import several as msvc
 from sccache.compilers.nvcc import several as nvcc
 from sccache.model import CannotCache, CompileRequest
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay
@@ -30,12 +31,13 @@ MAX_WHOLE = 1000  # commands whose driver has something to say
 Compile = Callable[[CompileRequest, Hands], Awaitable[Answer]]
 Splitter = Callable[[tuple[str, ...], str, Mapping[str, str]], several.Commands]
 
-SPLITTERS: Mapping[str, Splitter] = {"nvcc": nvcc.split}
+SPLITTERS: Mapping[str, Splitter] = {"nvcc": nvcc.split, "clang-cl": msvc.split_clang_cl, "msvc": msvc.split_cl}
 """For families beside gcc and clang.  Some others take several sources as one compile with several outputs."""
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[mK]")
 _DRIVERS = rb"(?:[\w.+-]*-)?(?:cc|c\+\+|gcc|g\+\+|clang|clang\+\+)(?:-[\d.]+)?|nvcc"
 _DRIVER_SAYS = re.compile(rb"^(?:%s)(?:| warning *| error *| fatal *| info *): " % _DRIVERS, re.MULTILINE)
+_UNUSED = re.compile(rb"^clang[\w.+-]*: warning: .*\[-Wunused-command-line-argument\]\s*$")
 
 
 class SeveralSources:
@@ -62,21 +64,28 @@ class SeveralSources:
     async def _answer(
         self, request: CompileRequest, driver: Driver | OtherDriver, commands: several.Commands, hands: Hands
     ) -> Finish | None:
-        said: list[tuple[bytes, bytes]] = []
+        out, err = b"", b""
+        by_driver: bytes | None = None
         for argv in commands:
             part = msgspec.structs.replace(request, argv=argv, identity=(*request.identity, argv))
             ended = await self._one(part, hands)
             if ended is None or ended.exit_code != 0:
                 log.debug("%s: a part failed; all is compiled by one command", " ".join(argv))
                 return None
-            if _driver_speaks(ended.stderr, driver):
+            once, rest = _split_messages(ended.stderr)
+            by_driver = once if by_driver is None else by_driver
+            if once != by_driver or _driver_speaks(rest, driver):
                 log.debug("%s: the driver has something to say; all is compiled by one command", " ".join(argv))
-                if len(self._whole) >= MAX_WHOLE:
-                    self._whole.clear()
-                self._whole.add((request.cwd, request.argv))
+                self._leave_whole(request)
                 return None
-            said.append((ended.stdout, ended.stderr))
-        return Finish(0, b"".join(out for out, _ in said), b"".join(err for _, err in said))
+            out += ended.stdout
+            err += rest
+        return Finish(0, out, (by_driver or b"") + err)
+
+    def _leave_whole(self, request: CompileRequest) -> None:
+        if len(self._whole) >= MAX_WHOLE:
+            self._whole.clear()
+        self._whole.add((request.cwd, request.argv))
 
     async def _one(self, part: CompileRequest, hands: Hands) -> Finish | None:
         ours = _PartHands(hands)
@@ -110,6 +119,16 @@ def _split(request: CompileRequest, driver: Driver | OtherDriver) -> several.Com
         return several.split(driver.family, request.argv, request.cwd, request.env, driver.plusplus)
     splitter = SPLITTERS.get(driver.family)
     return splitter(request.argv, request.cwd, request.env) if splitter is not None else ()
+
+
+def _split_messages(stderr: bytes) -> tuple[bytes, bytes]:
+    """What clang's driver says, before anything is compiled, of options that nothing used, and the rest.
+
+    Of the whole command it says once what it says of every part.
+    """
+    lines = stderr.splitlines(keepends=True)
+    count = next((number for number, line in enumerate(lines) if not _UNUSED.search(_ESCAPES.sub(b"", line))), len(lines))
+    return b"".join(lines[:count]), b"".join(lines[count:])
 
 
 def _driver_speaks(stderr: bytes, driver: Driver | OtherDriver) -> bool:

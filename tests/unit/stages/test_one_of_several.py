@@ -133,6 +133,28 @@ def test_the_driver_says_it_once(tmp_path: Path, said: bytes, *, by_driver: bool
     assert (bench.answer() is None) == by_driver
 
 
+UNUSED = b"clang: warning: -lx: 'linker' input unused [-Wunused-command-line-argument]\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (UNUSED + b"a\n", UNUSED + b"b\n", UNUSED + b"a\nb\n"),
+        (UNUSED * 2, UNUSED * 2, UNUSED * 2),
+        (b"\x1b[1mclang: \x1b[0m" + UNUSED[7:], b"\x1b[1mclang: \x1b[0m" + UNUSED[7:], b"\x1b[1mclang: \x1b[0m" + UNUSED[7:]),
+        (UNUSED, b"b\n", None),
+        (b"a\n", UNUSED + b"b\n", None),
+        (UNUSED, UNUSED * 2, None),
+        (UNUSED + b"clang: warning: x\n", UNUSED + b"clang: warning: x\n", None),
+        (b"a\n" + UNUSED, b"a\n" + UNUSED, None),
+    ],
+)
+def test_unused_options(tmp_path: Path, first: bytes, second: bytes, together: bytes | None) -> None:
+    """clang tells of options that no source used once, in front of all."""
+    bench = Bench(tmp_path, {"a.c": Finish(0, b"", first), "b.c": Finish(0, b"", second)})
+    assert bench.answer() == (UNTOUCHED if together is None else Finish(0, b"", together))
+
+
 @pytest.mark.parametrize(
     "how",
     [
