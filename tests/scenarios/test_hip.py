@@ -256,6 +256,31 @@ def test_messages(w: World) -> None:
     w.run(*words, expect=HIT, tty=True)
 
 
+def test_cmake_with_hipcc(arena: Arena) -> None:
+    """hipcc as CMake's C++ compiler: HIP and plain C++ alike, again after all objects are gone."""
+    needs("hipcc", "cmake", "ninja")
+    needs_hip()
+    w = arena.cached_world()
+    w.write("main.cpp", (DATA / "main.hip").read_text())
+    w.write("kernels.hpp", (DATA / "kernels.hpp").read_text())
+    w.write("plain.cpp", "#include <vector>\nunsigned long f() { return std::vector<int>(3).size(); }\n")
+    w.write("CMakeLists.txt", "cmake_minimum_required(VERSION 3.21)\nproject(p LANGUAGES CXX)\nadd_library(m OBJECT main.cpp plain.cpp)\n")
+    options = ("-DCMAKE_CXX_COMPILER=hipcc", "-DCMAKE_CXX_FLAGS=--offload-arch=gfx906", f"-DCMAKE_CXX_COMPILER_LAUNCHER={w.front.strip()}")
+    configured = w.tool("cmake", "-G", "Ninja", "-B", "b", *options, compare=False)
+    assert configured.exit_code == 0, configured.stderr
+    objects = []
+    for expect in (MISS, HIT):
+        built = w.tool("cmake", "--build", "b", compare=False, expect=expect)
+        assert built.exit_code == 0, built.stdout
+        found = sorted(w.path("b").rglob("*.o"))
+        objects.append([path.read_bytes() for path in found])
+        for path in found:
+            path.unlink()
+    assert len(objects[0]) == 2
+    assert objects[0] == objects[1]
+    assert w.complaints == []
+
+
 @pytest.mark.parametrize("option", ["-O2", "-g", "-fgpu-rdc"])
 def test_two_checkouts(arena: Arena, option: str) -> None:
     """Shared where nothing of a checkout's name is in the object; relocatable code names its symbols by a digest of that name."""
