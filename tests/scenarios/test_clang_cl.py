@@ -175,6 +175,25 @@ def test_dependency_file(w: World) -> None:
 
 
 @scenario("sh")
+def test_several_sources(w: World) -> None:
+    """/MP: each from the cache; one edited, only that is compiled."""
+    sources(w)
+    w.write("b.c", '#include "h.h"\nint g(void) { return H; }\n')
+    w.write("c.c", "int h(void) { return 3; }\n")
+    w.mkdir("out")
+    words = (CL, FIXED, "/MP", "/Iinc", "/c", "a.c", "b.c", "c.c", "/Foout/")
+    w.run(*words, expect=MISS)
+    w.run(*words, expect=HIT)
+    w.write("b.c", "int g(void) { return 5; }\n")
+    w.run(*words)
+    w.run(*words, expect=HIT)
+    w.run(CL, FIXED, "/Iinc", "/c", "a.c", "c.c", expect=MISS)
+    w.run(CL, FIXED, "/Iinc", "/c", "a.c", "c.c", expect=HIT)
+    w.write("c.c", "int h( {\n")
+    w.run(CL, FIXED, "/Iinc", "/c", "a.c", "c.c", "b.c")
+
+
+@scenario("sh")
 def test_what_is_no_compile(w: World) -> None:
     """Linking, preprocessing, telling."""
     sources(w)
