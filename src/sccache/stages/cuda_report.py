@@ -78,14 +78,16 @@ def kept(parts: Iterable[str]) -> bytes | None:
     return os.fsencode("".join(lines))
 
 
-def revived(data: bytes) -> list[str] | None:
-    """Records as if the step had run just now; None where a file that it read is gone."""
+def revived(data: bytes, start_ns: int) -> list[str] | None:
+    """Records as if the step had run just now; None where a file that it read is gone, or was changed since `start_ns`."""
     found = []
     for kind, name in _LINE.findall(os.fsdecode(data)):
         if kind in _WITH_STAMP:
             try:
                 now = os.stat(name)
             except OSError:
+                return None
+            if max(now.st_mtime_ns, now.st_ctime_ns) >= start_ns:  # perhaps after it was compared with what is recorded
                 return None
             found.append(f"{kind}{now.st_dev} {now.st_ino} {now.st_size} {now.st_mtime_ns} {now.st_ctime_ns} {name}")
         elif kind == "i":

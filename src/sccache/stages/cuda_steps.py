@@ -99,6 +99,7 @@ class _Walk:
     def __init__(self, tools: _Tools, attempt: Attempt, folder: str) -> None:
         self._whole = attempt.job
         self._report = attempt.report
+        self._start_ns = attempt.start_ns
         self._tools = tools
         self._bench = tools.bench
         self._folder = folder
@@ -186,7 +187,7 @@ class _Walk:
         found = await lookup.direct(made.job, made.job.manifest_key(), self._bench.files, self._bench.storage)
         if isinstance(found, lookup.Hit):
             finish = await lookup.restore(made.job, found, self._bench.storage)
-            records = _kept_records(made.seen) if finish is not None else None
+            records = cuda_report.revived(_content(made.seen), self._start_ns) if finish is not None else None
             if finish is not None and records is not None:
                 log.debug("[%s]: cache hit of a step", made.job.label)
                 self._bench.stats.hit(*made.job.names, time.monotonic_ns() - start_ns, direct=True)
@@ -292,10 +293,6 @@ class _Walk:
         if content is None:
             raise _CannotGoOnError("the dependency file is nvcc's")
         write_text_file(self._whole.path(plan.depfile), content, 0o666 & ~self._whole.request.umask)
-
-
-def _kept_records(path: str) -> list[str] | None:
-    return cuda_report.revived(_content(path))
 
 
 def _content(path: str) -> bytes:

@@ -123,14 +123,15 @@ def test_a_report_comes_back(tmp_path: Path) -> None:
     assert f"r {source}\n".encode() in kept
     assert b"own" not in kept
     assert b"scratch" not in kept
-    revived = cuda_report.revived(kept)
+    assert cuda_report.revived(kept, now.st_ctime_ns) is None, "changed since then"
+    revived = cuda_report.revived(kept, now.st_ctime_ns + 1)
     assert revived is not None
     cuda_report.write(str(report), revived)
     seen = observation.read_report(str(report))
     assert [(item.path, item.stamp[2]) for item in seen.reads] == [(str(source), 1)]
     assert (seen.absent, seen.tool_variables, seen.executed, seen.unfinished) == (("/not/there",), ("HOME",), ("/bin/cicc",), ())
     source.unlink()
-    assert cuda_report.revived(kept) is None
+    assert cuda_report.revived(kept, now.st_ctime_ns + 1) is None
 
 
 @pytest.mark.parametrize("record", ["nsocket", "ucall", "eHOME", "E/plugin", "c/plugin", "l/link", "!nothing", "a/two\nlines"])
