@@ -34,6 +34,8 @@ def text(wanted: Style, default_target: str, texts: Iterable[bytes]) -> bytes | 
     for preprocessed in texts:
         for index, marker in enumerate(_MARKER.finditer(preprocessed)):
             name, flags = marker[1], marker[2].split()
+            if name.startswith(b"<"):  # clang enters "<built-in>"
+                continue
             if index == 0 or (_ENTERED in flags and (wanted.system_headers or _SYSTEM not in flags)):
                 names[name] = None
     target = (wanted.target or default_target).encode("utf-8", "surrogateescape")

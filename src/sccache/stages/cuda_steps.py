@@ -122,12 +122,16 @@ class _Walk:
         try:
             plan = await self._planned()
             planned = [_Planned(index, step) for index, step in enumerate(plan.steps)]
+            dependencies: bytes | None = None
             for level in sorted({step.level for step in plan.steps if step.kind not in _LAST}):
                 await self._run(await self._missing([one for one in planned if one.step.level == level]), self._at_a_time)
+                if plan.depfile and dependencies is None:
+                    dependencies = await asyncio.to_thread(self._dependencies, plan)
             for made, wanted in plan.links:
                 shutil.copyfile(made, wanted)
             await self._run([one for one in planned if one.step.kind in _LAST], 1, plan.copies)
-            await asyncio.to_thread(self._write_depfile, plan)
+            if dependencies is not None:
+                write_text_file(self._whole.path(plan.depfile), dependencies, 0o666 & ~self._whole.request.umask)
             await asyncio.gather(*self._judging)
             if await asyncio.to_thread(cuda_jobs.names_module, plan, self._whole.path(plan.target)):
                 self._records.append(cuda_report.BOUND)
@@ -285,14 +289,13 @@ class _Walk:
     def _step_report(self, planned: _Planned) -> str:
         return self._file(f"{planned.index}.seen")
 
-    def _write_depfile(self, plan: Plan) -> None:
-        if not plan.depfile:
-            return
+    def _dependencies(self, plan: Plan) -> bytes:
+        """The dependency file, from the texts of the first level."""
         texts = [_content(step.source) for step in plan.steps if step.kind is Kind.PREPROCESS]
         content = cuda_depfile.text(self._style, plan.target, texts) if self._style else None
         if content is None:
             raise _CannotGoOnError("the dependency file is nvcc's")
-        write_text_file(self._whole.path(plan.depfile), content, 0o666 & ~self._whole.request.umask)
+        return content
 
 
 def _content(path: str) -> bytes:

@@ -222,7 +222,9 @@ def test_device_code_alone(machine: Machine, option: str, output: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("-MD",), ("-MMD", "-MP", "-MT", "that"), ("-MD", "-MF", "a.d", "-Iinc", "-isystem", "sys")], ids=" ".join
+    "options",
+    [("-MD",), ("-MMD", "-MP", "-MT", "that"), ("-MD", "-MF", "a.d", "-Iinc", "-isystem", "sys"), ("-MD", "-ccbin", "clang++")],
+    ids=" ".join,
 )
 def test_the_dependency_file_is_nvccs(machine: Machine, options: tuple[str, ...]) -> None:
     """It is made of the texts, which are made in any case."""
