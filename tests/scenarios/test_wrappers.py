@@ -7,6 +7,7 @@ from arena import HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
 from arena.products import Sccache
 
 SOURCE = "#ifndef V\n#define V 1\n#endif\nlong f(long n) { return n * V; }\n"
+LOOP = "int f(int n, int *a) { int s = 0; for (int i = 0; i < n; i++) s += a[i] * i; return s; }\n"
 KERNEL = "#ifndef V\n#define V 1\n#endif\n__global__ void kernel(int *p) { p[threadIdx.x] = V; }\n"
 COMPILE = ("-c", "a.c", "-o", "a.o")
 EMCC = """\
@@ -112,6 +113,44 @@ def test_options_by_the_file_that_is_compiled(w: World) -> None:
     for expect in (MISS, HIT):
         for stem in ("a", "b"):
             w.run(name, "-c", f"{stem}.c", "-o", f"{stem}.o", expect=expect)
+
+
+@scenario("gcc")
+def test_options_by_the_output(w: World) -> None:
+    """The same source and options, and the wrapper looks at where the object goes."""
+    w.write("a.c", LOOP)
+    w.mkdir("debug")
+    w.mkdir("release")
+    name = str(w.script("bin/wrapper", 'case "$*" in *release/*) set -- "$@" -O3;; esac\nexec gcc "$@"'))
+    for expect in (MISS, HIT):
+        for place in ("debug", "release"):
+            w.run(name, "-O1", "-c", "a.c", "-o", f"{place}/a.o", expect=expect)
+
+
+@scenario("gcc")
+def test_variable_that_counts_for_one_file(w: World) -> None:
+    """What a wrapper adds for one source is asked with that source."""
+    w.write("a.c", LOOP)
+    w.write("b.c", LOOP)
+    name = str(w.script("bin/wrapper", 'case "$*" in *b.c*) set -- $OF_B "$@";; esac\nexec gcc "$@"'))
+    for expect in (MISS, HIT):
+        for options in ("-O0", "-O3"):
+            w.run(name, "-c", "b.c", "-o", "b.o", env={"OF_B": options}, expect=expect)
+    w.run(name, "-c", "a.c", "-o", "a.o", env={"OF_B": "-O0"}, expect=MISS)
+
+
+@scenario("gcc")
+def test_tool_for_one_file_is_replaced(w: World) -> None:
+    """A wrapper that has another compiler for some sources: its contents count for these."""
+    needs("aarch64-linux-gnu-gcc")
+    w.write("a.c", LOOP)
+    w.write("b.c", LOOP)
+    name = str(w.script("bin/wrapper", f'case "$*" in *b.c*) exec {w.path("special")} "$@";; esac\nexec gcc "$@"'))
+    for target in ("gcc", "aarch64-linux-gnu-gcc"):
+        w.symlink("special", f"/usr/bin/{target}")
+        w.run(name, "-O1", "-c", "b.c", "-o", "b.o", expect=MISS)
+        w.run(name, "-O1", "-c", "b.c", "-o", "b.o", expect=HIT)
+        w.run(name, "-O1", "-c", "a.c", "-o", "a.o", expect=MISS if target == "gcc" else HIT)
 
 
 @scenario("gcc")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from sccache.compilers import detect, environment, families, toolchain
+from sccache.compilers import detect, environment, families, listings, toolchain
 from sccache.errors import StorageError
 from sccache.hashing.files import FileMemory, Watch
 from sccache.hashing.keys import KeyBuilder
@@ -200,13 +200,24 @@ class Toolchains:
         if listed.status != 0 or searched.status != 0:
             return None
         listing = os.fsdecode(bytes(listed.stderr))
-        found = toolchain.read_programs(listing, request.cwd, request.env.get("PATH", os.defpath))
-        if found is None:
+        search_path = request.env.get("PATH", os.defpath)
+        found = toolchain.read_programs(listing, request.cwd, search_path)
+        own = "" if driver.transparent else await self._own_listing(driver, request, hands)
+        really = found if driver.transparent else toolchain.read_programs(own, request.cwd, search_path)
+        if found is None or really is None:
             return None
         libraries = await hands.run(Command("ldd", (driver.path, *found.paths), environment=PROBE_ENVIRONMENT))
         search = toolchain.read_search_path(os.fsdecode(bytes(searched.stderr)))
         named = await self._named_files(driver, parsed, hands)
-        paths = (driver.path, *found.paths, *found.option_files, *named, *toolchain.read_libraries(bytes(libraries.stdout)))
+        paths = (
+            driver.path,
+            *found.paths,
+            *really.paths,
+            *found.option_files,
+            *really.option_files,
+            *named,
+            *toolchain.read_libraries(bytes(libraries.stdout)),
+        )
         files = self._digests(dict.fromkeys(os.path.join(request.cwd, path) for path in paths))
         if files is None:
             return None
@@ -221,10 +232,15 @@ class Toolchains:
         identity = KeyBuilder("compiler").add("family", driver.family).add("version", driver.version)
         for path, content in files:
             identity.add(os.path.basename(path), content)
-        if not driver.transparent:  # a script may pass other options on than it got
-            identity.add("commands", _stable(listing))
+        if not driver.transparent:
+            identity.add("commands", listings.added(own, request.argv))
         tells = await self._assembler_tells(driver, found.paths, hands)
         return Toolchain(bytes.fromhex(identity.key()), tuple(files), absent, search.quote, search.bracket, search.missing, tells)
+
+    async def _own_listing(self, driver: Driver, request: CompileRequest, hands: Hands) -> str:
+        """What a script would run for this very command line: it may pass other options on than it got, by any word of it."""
+        ran = await hands.run(_probe(driver, listings.listing_command(request.argv)))
+        return os.fsdecode(bytes(ran.stderr)) if ran.status == 0 else ""
 
     async def _assembler_tells(self, driver: Driver, paths: Sequence[str], hands: Hands) -> bool:
         """Ask the assembler that the driver runs; another than GNU's would refuse the option, and the compile with it."""
@@ -263,12 +279,6 @@ def _elsewhere(made: Toolchain, programs: tuple[str, ...]) -> Toolchain:
     """A toolchain that may be another machine's; what has the assembler list its files would keep a compile here."""
     key = KeyBuilder("compiler behind programs").add("compiler", made.identity).add("programs", programs)
     return msgspec.structs.replace(made, identity=bytes.fromhex(key.key()), assembler_tells=False)
-
-
-def _stable(listing: str) -> str:
-    """A `-###` listing without the names of temporary files, which differ each time."""
-    kept = (line for line in listing.splitlines() if line.startswith(" "))
-    return "\n".join(" ".join(word for word in line.split() if not word.strip('"').startswith("/tmp/")) for line in kept)  # noqa: S108
 
 
 def _whatever_comes_of_it(_error: StorageError | None, _duration_ns: int) -> None:
