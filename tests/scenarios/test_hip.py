@@ -205,6 +205,38 @@ def test_response_file(w: World, cc: str) -> None:
 
 
 @scenario(*COMPILERS)
+def test_several_sources(w: World, cc: str) -> None:
+    """Each from the cache, also by itself."""
+    needs_hip()
+    for name in ("a.hip", "b.hip"):
+        w.write(name, SMALL + f"int {name[0]}() {{ return 1; }}\n")
+    w.run(*command(cc, ONE, "-c", "a.hip", "b.hip"), expect=MISS)
+    w.remove("a.o", "b.o")
+    w.run(*command(cc, ONE, "-c", "a.hip", "b.hip"), expect=HIT)
+    w.run(*command(cc, ONE, "-c", "b.hip"), expect=HIT)
+
+
+@scenario("clang-15")
+def test_openmp_for_gpus(w: World, cc: str) -> None:
+    """C whose loops are compiled for a device: watched as HIP is, counted as C."""
+    needs_hip()
+    w.write("v.h", "#define V 2\n")
+    w.write(
+        "a.c",
+        '#include "v.h"\nvoid f(int *a, int n) {\n#pragma omp target teams distribute parallel for map(a[0:n])\n'
+        "  for (int i = 0; i < n; i++) a[i] *= V;\n}\n",
+    )
+    for target in (("-fopenmp-targets=x86_64-pc-linux-gnu",), (ONE, "-nogpulib")):
+        words = (cc, "-fopenmp", *target, "-c", "a.c", "-o", "a.o")
+        w.run(*words, expect=MISS)
+        w.run(*words, expect=HIT)
+        w.write("v.h", "#define V 3\n")
+        w.run(*words, expect=MISS)
+        w.write("v.h", "#define V 2\n")
+        w.run(*words, expect=HIT)
+
+
+@scenario(*COMPILERS)
 def test_times_in_sources(w: World, cc: str) -> None:
     """A date in code for the device is the clock's, too."""
     needs_hip()

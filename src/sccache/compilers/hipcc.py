@@ -3,7 +3,7 @@
     parse ::= words as clang gets them, understood as clang's
 
 hipcc looks at each word by itself, also at values of options: a word that ends like a source gets its -x.  So do we.
-Owns: `parse`.  Must not know: clang's options, how observing works.
+Owns: `parse`, `split`.  Must not know: clang's options, how observing works.
 I/O: looks whether there is a program that asks for the machine's GPUs.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from sccache.compilers import c_family, c_observed
-from sccache.compilers.observed import ParseResult
+from sccache.compilers import c_family, c_observed, several
+from sccache.compilers.observed import ObservedArguments, ParseResult
 from sccache.compilers.options import hipcc as options
 from sccache.model import CannotCache, NotCompilation, ParsedArguments
 
@@ -38,6 +38,16 @@ def parse(argv: tuple[str, ...], cwd: str, env: Mapping[str, str]) -> ParseResul
     if not isinstance(parsed, ParsedArguments):
         return parsed
     return _refusal(parsed, translation, argv[0], cwd, env) or _observed(parsed, translation)
+
+
+def split(argv: tuple[str, ...], cwd: str, env: Mapping[str, str]) -> several.Commands:
+    """One command for each source, where all are HIP: of others hipcc mixes the options.  None where it cannot be divided."""
+    if env.get(options.VERBOSE) or any(word.startswith("@") for word in argv):
+        return ()
+    parts = several.split("clang", argv, cwd, env, plusplus=True)
+    parsed = [parse(part, cwd, env) for part in parts]
+    are_hip = all(isinstance(part, ObservedArguments) and part.statistics_name == "HIP" for part in parsed)
+    return parts if are_hip and several.are_separate(parsed, cwd) else ()
 
 
 def _refusal(parsed: ParsedArguments, translation: "_Translation", name: str, cwd: str, env: Mapping[str, str]) -> CannotCache | None:

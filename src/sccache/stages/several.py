@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from sccache.compilers import several
+from sccache.compilers import hipcc, several
 from sccache.compilers.msvc import several as msvc
 from sccache.compilers.nvcc import several as nvcc
 from sccache.model import CannotCache, CompileRequest
@@ -31,7 +31,7 @@ MAX_WHOLE = 1000  # commands whose driver has something to say
 Compile = Callable[[CompileRequest, Hands], Awaitable[Answer]]
 Splitter = Callable[[tuple[str, ...], str, Mapping[str, str]], several.Commands]
 
-SPLITTERS: Mapping[str, Splitter] = {"nvcc": nvcc.split, "clang-cl": msvc.split_clang_cl, "msvc": msvc.split_cl}
+SPLITTERS: Mapping[str, Splitter] = {"nvcc": nvcc.split, "hipcc": hipcc.split, "clang-cl": msvc.split_clang_cl, "msvc": msvc.split_cl}
 """For families beside gcc and clang.  Some others take several sources as one compile with several outputs."""
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;]*[mK]")

@@ -17,6 +17,8 @@ NVIDIA = frozenset(("nvidia", "nvcc"))
 COMPILE_FLAGS = "HIPCC_COMPILE_FLAGS_APPEND"
 LINK_FLAGS = "HIPCC_LINK_FLAGS_APPEND"
 """Added to the command where it is not only for compiling; -S is not."""
+VERBOSE = "HIPCC_VERBOSE"
+"""hipcc says what it runs."""
 CXX_AS_HIP = "HIP_COMPILE_CXX_AS_HIP"
 DEFAULT_ARCHES = "HCC_AMDGPU_TARGET"
 
