@@ -60,6 +60,8 @@ def are_separate(parts: Sequence[ParseResult | ObservedArguments], cwd: str) -> 
 
     clang looks for all sources before it compiles the first one.
     """
+    if _is_mixed(parts):
+        return False
     sources: list[str] = []
     written: list[str] = []
     for part in parts:
@@ -75,6 +77,12 @@ def are_separate(parts: Sequence[ParseResult | ObservedArguments], cwd: str) -> 
     read = {os.path.realpath(os.path.join(cwd, path)) for path in sources}
     made = {os.path.realpath(os.path.join(cwd, path)) for path in written}
     return all(map(os.path.isfile, read)) and len(made) == len(written) and not read & made
+
+
+def _is_mixed(parts: Sequence[ParseResult | ObservedArguments]) -> bool:
+    """Whether clang compiles some of them for GPUs, and others not: for which ones is decided for the whole command."""
+    parsed = [part for part in parts if isinstance(part, ParsedArguments)]
+    return any(part.needs_observing for part in parsed) and len({part.language for part in parsed}) > 1
 
 
 def is_refused_for_this(refusal: CannotCache) -> bool:
