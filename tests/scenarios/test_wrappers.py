@@ -250,6 +250,25 @@ def test_other_compilers_behind_distributors(w: World, cc: str) -> None:
         w.run(*words, cc, "-O1", *COMPILE, expect=HIT)
 
 
+@scenario("distcc", settings={"DISTCC_HOSTS": "localhost"})
+def test_distcc_that_takes_another_gcc(w: World) -> None:
+    """It says x86_64-linux-gnu-gcc for gcc, whatever PATH's first gcc is."""
+    w.write("a.c", SOURCE)
+    w.mkdir("bin")
+    env = {"PATH": f"{w.path('bin')}:/usr/bin:/bin"}
+    w.run("distcc", "gcc", *COMPILE, env=env, expect=MISS)
+    w.run("distcc", "gcc", *COMPILE, env=env, expect=HIT)
+    w.script("bin/x86_64-linux-gnu-gcc", 'exec /usr/bin/gcc -DV=4 "$@"')
+    w.run("distcc", "gcc", *COMPILE, env=env)
+    w.remove("bin/x86_64-linux-gnu-gcc")
+    w.script("bin/gcc", 'exec /usr/bin/gcc -DV=5 "$@"')
+    w.run("distcc", "gcc", *COMPILE, env=env)
+    w.script("bin/x86_64-linux-gnu-gcc", 'exec /usr/bin/gcc -DV=6 "$@"')
+    w.run("distcc", "gcc", *COMPILE, env=env)
+    w.script("bin/x86_64-linux-gnu-gcc", 'exec /usr/bin/gcc -DV=7 "$@"')
+    w.run("distcc", "gcc", *COMPILE, env=env)
+
+
 @scenario("ccache", "distcc", settings=ALONE)
 def test_links_to_it_on_PATH(w: World, cc: str) -> None:
     """`gcc` that is a link to another wrapper; the gcc behind it changes without a word."""

@@ -66,7 +66,7 @@ class Job(Struct, frozen=True):
     @property
     def is_transparent(self) -> bool:
         """Whether files alone tell what the driver runs."""
-        return self.driver.transparent
+        return self.driver.transparent and not self.driver.through
 
     def is_direct(self) -> bool:
         """Whether direct mode may be used."""

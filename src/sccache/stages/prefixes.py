@@ -23,6 +23,7 @@ _CHOOSE_COMPILERS = frozenset(
     {"CCACHE_CC", "CCACHE_COMPILER", "CCACHE_PATH", "CCACHE_PREFIX", "CCACHE_PREFIX_CPP", "ICECC_CC", "ICECC_CXX", "ICECC_VERSION"}
 )
 """Variables by which one of these programs runs something else than the command says; then it is passed through as it is."""
+_GENERIC = {"cc": "gcc", "gcc": "gcc", "c++": "g++", "g++": "g++"}
 
 
 class Prefix(Struct, frozen=True):
@@ -50,7 +51,17 @@ class Prefix(Struct, frozen=True):
             return None
         if any(os.path.basename(os.path.realpath(path)) not in PREFIXES for path in found[:-1]):
             return None
+        if "distcc" in map(os.path.basename, words) and _is_rewritten(request.argv[len(words)], found[-1], request):
+            return None
         return cls(found[0], words, msgspec.structs.replace(request, argv=request.argv[len(words) :]))
+
+
+def _is_rewritten(name: str, path: str, request: CompileRequest) -> bool:
+    """Whether distcc takes another program: it says x86_64-linux-gnu-gcc for gcc where there is one, for the sake of other machines."""
+    if name not in _GENERIC or "DISTCC_NO_REWRITE_CROSS" in request.env:
+        return False
+    full = _executable(f"{os.uname().machine}-linux-gnu-{_GENERIC[name]}", request)
+    return bool(full) and os.path.realpath(full) != os.path.realpath(path)
 
 
 def _executable(name: str, request: CompileRequest) -> str:

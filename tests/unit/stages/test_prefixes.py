@@ -66,6 +66,19 @@ def test_variables_that_choose_the_compiler(tmp_path: Path) -> None:
     assert Prefix.find(request(tmp_path, "ccache", "gcc", "-c", "a.c", CCACHE_COMPILER="clang")) is None
 
 
+def test_distcc_that_takes_another_gcc(tmp_path: Path) -> None:
+    """It looks for the name with the machine before it; where that is the same file all is well."""
+    asked = request(tmp_path, "distcc", "gcc", "-c", "a.c")
+    full = tmp_path / f"{os.uname().machine}-linux-gnu-gcc"
+    full.symlink_to("gcc")
+    assert Prefix.find(asked) is not None
+    full.unlink()
+    full.symlink_to("other")
+    assert Prefix.find(asked) is None
+    assert Prefix.find(request(tmp_path, "distcc", "gcc", "-c", "a.c", DISTCC_NO_REWRITE_CROSS="1")) is not None
+    assert Prefix.find(request(tmp_path, "ccache", "gcc", "-c", "a.c")) is not None
+
+
 class _Hands:
     """Writes down what it is to run."""
 
