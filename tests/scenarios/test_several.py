@@ -10,6 +10,8 @@ from arena import HIT, MISS, RECOMPILE, UNCACHED, World, scenario
 from arena.needs import needs
 from arena.play import Arena
 from arena.world import wait_until
+from test_clang_cuda import ONE, lay_out
+from test_clang_cuda import command as cuda_command
 
 BOTH = ("gcc", "clang")
 WARNS = "int {0}(void) {{ int unused_{0}; return 0; }}\n#warning in {0}\n"
@@ -42,6 +44,15 @@ def test_on_a_terminal(w: World, cc: str) -> None:
     command = (cc, "-Wall", "-c", "a.c", "b.c", "c.c")
     w.run(*command, tty=True, env={"TERM": "xterm"}, expect=MISS)
     w.run(*command, tty=True, env={"TERM": "xterm"}, expect=HIT)
+
+
+@scenario(*BOTH)
+def test_long_messages(w: World, cc: str) -> None:
+    """More than a message of the launcher's holds."""
+    for name in ("a", "b"):
+        w.write(f"{name}.c", "".join(f"#warning {name} {number} {'x' * 60}\n" for number in range(2000)))
+    for expected in (MISS, HIT, HIT):
+        w.run(cc, "-c", "a.c", "b.c", expect=expected)
 
 
 @scenario(*BOTH)
@@ -239,6 +250,23 @@ def test_nvcc(w: World, nvcc: str) -> None:
     for extra in ("-lfoo", "-unknown", "-dc"):
         w.run(nvcc, extra, "-c", "a.cu", "b.cu")
         w.run(nvcc, extra, "-c", "a.cu", "b.cu")
+
+
+@scenario("clang++")
+def test_cuda_with_clang(w: World, cc: str) -> None:
+    """Objects of device code, each from the cache; beside a source without any the command stays whole."""
+    lay_out(w)
+    w.write("other.cu", w.path("main.cu").read_text().replace("a * x[i] + y[i]", "a * x[i] - y[i]"))
+    w.write("plain.cpp", "int plain;\n")
+    command = cuda_command(w, cc, ONE, "-MD", "-c", "main.cu", "other.cu")
+    w.run(*command, expect=MISS)
+    for made in [*w.root.glob("*.o"), *w.root.glob("*.d")]:
+        made.unlink()
+    w.run(*command, expect=HIT)
+    w.run(*command, expect=HIT)
+    w.write("other.cu", "int x = y;\n")
+    w.run(*command)
+    w.run(*cuda_command(w, cc, ONE, "-c", "main.cu", "plain.cpp"), expect=UNCACHED)
 
 
 @scenario(*BOTH)
