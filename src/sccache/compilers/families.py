@@ -11,9 +11,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from sccache.compilers import cuda_steps, diab, hipcc, nvcc, nvhpc, tasking
-from sccache.compilers.msvc import observed as msvc
+from sccache.compilers import cuda_steps, diab, hipcc, msvc, nvcc, nvhpc, tasking
 from sccache.compilers.observed import ParseResult, Rules
+from sccache.compilers.options import clang_cl as clang_cl_options
 from sccache.compilers.options import clang_offload
 from sccache.compilers.options import diab as diab_options
 from sccache.compilers.options import hipcc as hipcc_options
@@ -65,12 +65,14 @@ C_LIKE = {"gcc": rules_of(), "clang": rules_of(clang_offload.TOOLS, conceals=cla
 _HIPCC = rules_of(hipcc_options.TOOLS, conceals=clang_offload.CONCEALS, known_script=re.compile(rb"\bhipcc\.pl\b"))
 _DIAB = rules_of(diab_options.TOOLS, diab_options.HARMLESS, diab_options.FINDING, asks_licences=True)
 _TASKING = rules_of(tasking_options.TOOLS, tasking_options.HARMLESS, tasking_options.FINDING, asks_licences=True)
+_CLANG_CL = rules_of(clang_cl_options.TOOLS, finding=msvc_options.FINDING, conceals=msvc_options.CONCEALS)
+_MSVC = rules_of(msvc_options.TOOLS, finding=msvc_options.FINDING, conceals=msvc_options.CONCEALS)
 _NVHPC = rules_of(nvhpc_options.TOOLS, nvhpc_options.HARMLESS, nvhpc_options.FINDING)
 _FAMILIES = (
     Family("nvcc", nvcc.parse, rules_of(nvcc_options.TOOLS), nvcc_options.VARIABLES),
     *(Family(name, cuda_steps.parse, rules_of(nvcc_options.TOOLS)) for name in ("cudafe++", "cicc", "ptxas")),
-    Family("clang-cl", msvc.parse_clang_cl, rules_of(msvc_options.TOOLS), msvc_options.VARIABLES),
-    Family("msvc", msvc.parse_cl, rules_of(msvc_options.TOOLS), msvc_options.VARIABLES),
+    Family("clang-cl", msvc.clang_cl, _CLANG_CL, clang_cl_options.VARIABLES),
+    Family("msvc", msvc.cl, _MSVC, msvc_options.VARIABLES),
     Family("nvhpc", nvhpc.parse, _NVHPC, nvhpc_options.VARIABLES),
     Family("hipcc", hipcc.parse, _HIPCC, hipcc_options.VARIABLES),
     Family("diab", diab.parse, _DIAB, diab_options.VARIABLES),

@@ -1,6 +1,5 @@
-"""Microsoft's cl and LLVM's clang-cl: command lines and notes about included files."""
+"""Microsoft's cl and LLVM's clang-cl: command lines."""
 
-from sccache.compilers.msvc.command import parse
-from sccache.compilers.msvc.values import MsvcArguments, ParseResult
+from sccache.compilers.msvc.command import cl, clang_cl, parse
 
-__all__ = ["MsvcArguments", "ParseResult", "parse"]
+__all__ = ["cl", "clang_cl", "parse"]

@@ -25,7 +25,6 @@ class Gathered:
         self.debug = DEBUG_NONE
         self.listing = ""
         self.listing_path: str | None = None
-        self.shows_includes = ""
         self.source_dependencies = ""
         self.pch_made: str | None = None
         self.pch_used: str | None = None
@@ -36,7 +35,6 @@ class Gathered:
         self.to_driver: list[str] = []
         self.key_args: list[str] = []
         self.context_args: list[str] = []
-        self.named_files: list[str] = []
         self.search_variables: list[str] = []
         self.hides_paths = False
         self.native_cpu = False

@@ -65,8 +65,6 @@ def _take_clang(gathered: Gathered, argument: arguments.Argument) -> None:
         gathered.dependencies = True
     elif role is _C.DEP_PATH:
         gathered.depfile = argument.value
-    elif role in _READING:
-        gathered.named_files.append(argument.value.rpartition("=")[2] if role is _C.MODULE_FILE else argument.value)
     gathered.native_cpu |= role is _C.CPU and argument.value.startswith("native")
     gathered.records_cwd |= role in _RECORDING
 
@@ -111,10 +109,6 @@ def _listing(gathered: Gathered, word: Word) -> None:
 def _listing_path(gathered: Gathered, word: Word) -> None:
     gathered.listing = gathered.listing or "asm"
     gathered.listing_path = word.value
-
-
-def _show_includes(gathered: Gathered, word: Word) -> None:
-    gathered.shows_includes = "user" if word.name.endswith("user") else "all"
 
 
 def _source_dependencies(gathered: Gathered, word: Word) -> None:
@@ -177,10 +171,6 @@ def _variable(gathered: Gathered, word: Word) -> None:
     gathered.search_variables.append(word.value)
 
 
-def _input_file(gathered: Gathered, word: Word) -> None:
-    gathered.named_files.append(word.value)
-
-
 def _context(gathered: Gathered, word: Word) -> None:
     gathered.context_args += word.key
 
@@ -210,7 +200,6 @@ ACTIONS: dict[Role, Callable[[Gathered, Word], None]] = {
     Role.PDB: _pdb,
     Role.LISTING: _listing,
     Role.LISTING_PATH: _listing_path,
-    Role.SHOW_INCLUDES: _show_includes,
     Role.SOURCE_DEPENDENCIES: _source_dependencies,
     Role.ALL_C: _all_c,
     Role.ALL_CXX: _all_cxx,
@@ -226,7 +215,6 @@ ACTIONS: dict[Role, Callable[[Gathered, Word], None]] = {
     Role.PACKS: _packs,
     Role.CPU: _cpu,
     Role.VARIABLE: _variable,
-    Role.INPUT_FILE: _input_file,
     Role.COLOUR_ALWAYS: _colour_always,
     Role.COLOUR_NEVER: _colour_never,
     Role.TO_DRIVER: _to_driver,

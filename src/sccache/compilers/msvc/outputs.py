@@ -6,6 +6,9 @@ Nothing given: the source's name in the working directory.  A directory: the sou
 usual extension.  Owns: these rules.  Must not know: options.
 """
 
+import ntpath
+import posixpath
+
 from sccache.compilers.msvc.gathered import DEBUG_PDB, Gathered
 from sccache.model import CannotCache, Language, Output
 
@@ -70,3 +73,8 @@ def pdb_refusal(found: Gathered, obj: str, advice: str, *, windows: bool) -> Can
     if name and stem(name).lower() in (own, f"{own}.obj"):
         return None
     return CannotCache("shared pdb", f"/Fd{found.pdb or ''}: {advice}")
+
+
+def absolute(cwd: str, path: str, *, windows: bool) -> str:
+    """A path in one spelling; Windows makes no difference between letters' cases and between the two slashes."""
+    return ntpath.normcase(ntpath.normpath(ntpath.join(cwd, path))) if windows else posixpath.normpath(posixpath.join(cwd, path))

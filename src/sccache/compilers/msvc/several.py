@@ -8,7 +8,7 @@ Owns: `split_clang_cl`, `split_cl`.  Must not know: what is done with the parts.
 from collections.abc import Mapping
 
 from sccache.compilers.msvc import response_files
-from sccache.compilers.msvc.observed import parse_cl, parse_clang_cl
+from sccache.compilers.msvc.command import cl, clang_cl
 from sccache.compilers.msvc.words import Word, split
 from sccache.compilers.options.msvc import Role
 from sccache.compilers.several import Commands, are_separate
@@ -35,13 +35,15 @@ def _split(argv: tuple[str, ...], cwd: str, env: Mapping[str, str], *, clang: bo
     words = split(expanded.words, clang=clang)
     if expanded.unreadable or isinstance(words, CannotCache) or any(env.get(name) for name in ("CL", "_CL_")):
         return ()
+    if any(word.startswith("@") for word in expanded.words):
+        return ()  # of cl, which expands no @ in a file, but would in a part
     sources = [position for position, word in enumerate(words) if _is_source(word)]
     if not 1 < len(sources) <= MAX_SOURCES or any(_is_shared(word) for word in words):
         return ()
     options = [part for word in words if not _is_source(word) for part in word.spelled]
     last = ("--",) if clang else ()  # a path may begin with the sign of an option
     parts = tuple((argv[0], *options, *(() if words[at].name else last), *words[at].spelled) for at in sources)
-    parse = parse_clang_cl if clang else parse_cl
+    parse = clang_cl if clang else cl
     return parts if are_separate([parse(part, cwd, env) for part in parts], cwd) else ()
 
 

@@ -9,6 +9,12 @@ from sccache.compilers.options.msvc import Option, Role
 
 _NOTHING, _NEXT, _JOINED, _EITHER = Takes.NOTHING, Takes.NEXT, Takes.JOINED, Takes.EITHER
 
+TOOLS = r"clang-cl(?:-[\d.]+)?(?:\.exe)?|lld-link(?:-[\d.]+)?|llvm-(?:lib|ml|mt|rc)(?:-[\d.]+)?"
+"""Programs that clang-cl runs of itself, beside clang's."""
+
+VARIABLES = ("CL", "_CL_", "INCLUDE", "EXTERNAL_INCLUDE", "SOURCE_DATE_EPOCH", "CCC_OVERRIDE_OPTIONS")
+"""Always in the key; clang-cl is seen to read them, too."""
+
 _DIRECTORIES = ("/imsvc", "/winsysroot", "/vctoolsdir", "/winsdkdir", "/diasdkdir", "/vctoolsversion", "/winsdkversion")
 
 FLAGS = (
@@ -59,7 +65,7 @@ CORE = (
     *(Option(name, _NEXT, Role.TOO_HARD) for name in ("-Xanalyzer", "--config", "-MJ")),
     *(Option(name, _JOINED, Role.TOO_HARD) for name in ("--config=", "--driver-mode=", "-fplugin=", "-fpass-plugin=", "-save-temps")),
     *(Option(name, _JOINED, Role.TOO_HARD) for name in (*_COVERAGE, *_FILES)),
-    *(Option(name, _JOINED, Role.INPUT_FILE) for name in _READ),
+    *(Option(name, _JOINED, Role.KEY) for name in _READ),
     *(Option(name, _NEXT, Role.KEY) for name in ("-target", "-resource-dir", "-fdebug-compilation-dir", "-isystem")),
     *(Option(name, _JOINED, Role.PACKS) for name in ("-flto", "-fprofile-generate", "-fcoverage-mapping", "-fcs-profile-generate")),
     *(Option(name, _JOINED, Role.DEBUG_EMBEDDED) for name in ("-gdwarf", "-gcodeview", "-gline-tables-only", "-gline-directives-only")),

@@ -4,6 +4,7 @@ Names are written with `/`; both prefixes fit each row.  Sources: Microsoft's li
 has the same option (run by a test).
 """
 
+import re
 from enum import Enum, auto
 
 from msgspec import Struct
@@ -26,7 +27,6 @@ class Role(Enum):
     LISTING = auto()
     """/FA…: an assembly listing is made; the value says what it holds."""
     LISTING_PATH = auto()
-    SHOW_INCLUDES = auto()
     SOURCE_DEPENDENCIES = auto()
     ALL_C = auto()
     ALL_CXX = auto()
@@ -45,8 +45,6 @@ class Role(Enum):
     CPU = auto()
     VARIABLE = auto()
     """The value is the name of a variable with a search path."""
-    INPUT_FILE = auto()
-    """The value names a file that is surely read."""
     COLOUR_ALWAYS = auto()
     COLOUR_NEVER = auto()
     TO_DRIVER = auto()
@@ -95,8 +93,8 @@ OUTPUTS = (
     Option("/Fd", _JOINED, Role.PDB),
     Option("/FA", _JOINED, Role.LISTING),
     Option("/Fa", _JOINED, Role.LISTING_PATH),
-    Option("/showIncludes", _NOTHING, Role.SHOW_INCLUDES),
-    Option("/showIncludes:user", _NOTHING, Role.SHOW_INCLUDES),
+    Option("/showIncludes", _NOTHING, Role.KEY),
+    Option("/showIncludes:user", _NOTHING, Role.KEY),
     Option("/Z7", _NOTHING, Role.DEBUG_EMBEDDED),
     Option("/Zi", _NOTHING, Role.DEBUG_PDB),
     Option("/Yc", _JOINED, Role.PCH_MAKE),
@@ -137,6 +135,26 @@ TOO_HARD = (
     *(Option(name, _NOTHING, Role.KEY) for name in _NO_MODULES),
 )
 
+TOOLS = r"(?:cl|c1|c1xx|c2|mspdbsrv|vctip|cvtres)(?:\.exe)?"
+"""Programs that cl runs of itself."""
+
+VARIABLES: tuple[str, ...] = (
+    *("INCLUDE", "EXTERNAL_INCLUDE", "LIB", "LIBPATH", "CL", "_CL_", "VSLANG", "VS_UNICODE_OUTPUT", "SOURCE_DATE_EPOCH"),
+    *("VCTOOLS*", "VCINSTALLDIR", "VSINSTALLDIR", "VSCMD_*", "WINDOWSSDK*", "WindowsSdk*", "UCRTVersion", "UniversalCRTSdkDir"),
+    "WINE*",
+)
+"""What a program for Windows reads of the environment, which an observer of Linux calls does not see."""
+
+FINDING = (
+    *(f"{sign}{name}" for sign in "/-" for name in ("I", "FI", "FU", "AI", "Fo", "Fd", "Fa", "Fp", "Yc", "Yu", "external:I")),
+    *(f"{sign}{name}" for sign in "/-" for name in ("sourceDependencies", "imsvc", "winsysroot", "vctoolsdir", "winsdkdir")),
+    *(f"{sign}clang:{name}" for sign in "/-" for name in ("-MF", "-MT", "-MQ", "-I", "-isystem")),
+)
+"""Beginnings of options whose values name files for the compiler alone."""
+
+CONCEALS = re.compile(rb"\?A0x[0-9a-fA-F]{8}@|\?\?@[0-9a-f]{32}@")
+"""A digest of the source's name as spelled, which tells unnamed namespaces apart; a digest of a long name, which may hold one."""
+
 SHARED = (*TELLS, *INPUTS, *OUTPUTS, *HARMLESS, *TOO_HARD)
 """What cl and clang-cl have in common."""
 
@@ -154,9 +172,3 @@ CL = (
     *(Option(name, _JOINED, Role.KEY) for name in ("/Fe", "/Fi", "/Fm")),
 )
 """What only cl has."""
-
-TOOLS = r"clang-cl|cl(?:\.exe)?|c1(?:xx)?(?:\.dll)?|c2(?:\.dll)?|mspdbsrv|lld-link|link"
-"""What the compilers run of themselves."""
-
-VARIABLES = ("CL", "_CL_", "INCLUDE", "EXTERNAL_INCLUDE", "LIB", "LIBPATH", "VSLANG", "VSCMD_*", "VCTOOLS*", "WINDOWSSDK*", "WindowsSdk*")
-"""Microsoft's "CL environment variables", and where a developer's command prompt says that the tools are."""
