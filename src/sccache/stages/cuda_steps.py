@@ -38,6 +38,9 @@ _LAST = frozenset({Kind.FATBINARY, Kind.COMPILE})
 _LEAST_AT_A_TIME = {Kind.PREPROCESS: 2}
 """What is lost by looking up between levels is won again here: 50 ms; preprocessors are small and short."""
 
+_PASSED_ON = frozenset({Kind.PREPROCESS, Kind.CUDAFE})
+"""Kinds whose errors nvcc passes on (not with --threads), and that make no output: most errors are theirs."""
+_FIRST_SIGNAL = 126
 _PLAIN = re.compile(r"/[\w./+@~-]*", re.ASCII)
 """A path that needs no quoting anywhere."""
 
@@ -46,11 +49,12 @@ async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, st
     """Do what `attempt.command` would do, step by step; None: not possible here, run that command.
 
     For the pipeline, after a miss of the whole nvcc command, instead of `hands.run(attempt.command)`:
-    - A result has status 0 and the messages of all steps; the outputs are written, and the observer's report of the whole stands at
+    - A result with status 0 has the messages of all steps; the outputs are written, and the observer's report of the whole stands at
       `attempt.report`.  Go on with `observed_results.collect(attempt, ran, …)` and count the miss as always.  The answer to the
       launcher must be `Finish(0, ran.stdout, ran.stderr)`, not Replay: its last command was only the last level.
-    - None after anything unexpected, a step that failed included: the user's own command tells what is wrong.  Outputs may have been
-      written; `attempt.before` is as it was.
+    - Another status is the one with which nvcc would have ended, at a step that makes no output; the answer is Replay.
+    - None after anything unexpected, other steps that fail included: the user's own command tells what is wrong.  Outputs may have
+      been written; `attempt.before` is as it was.
     - Steps are counted as hits and misses here: "PTX" (`ptx [cicc]`), "CUBIN" (`cubin [ptxas]`), "CUDA (Device code)" (`cuda [cudafe++]`).
     """
     job = attempt.job
@@ -63,6 +67,9 @@ async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, st
     try:
         stdout, stderr = await _Walk(_Tools(hands, scratch, bench, store_soon, options), attempt, folder).go()
         return Ran(0, time.monotonic_ns() - start_ns, stdout, stderr)
+    except _FailedError as e:
+        log.debug("[%s]: a step failed", job.label)
+        return await hands.run(Command(cuda_script.SHELL, (e.script,)))
     except (_CannotGoOnError, OSError) as e:
         log.debug("[%s]: not compiled by steps: %s", job.label, e)
         return None
@@ -72,6 +79,15 @@ async def run(attempt: Attempt, hands: Hands, scratch: Scratch, bench: Bench, st
 
 class _CannotGoOnError(Exception):
     """Something is not as a plan would have it."""
+
+
+class _FailedError(Exception):
+    """A step failed, and the whole command with it."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__(script)
+        self.script = script
+        """Says what nvcc would have said."""
 
 
 class _Planned(Struct, frozen=True):
@@ -116,6 +132,7 @@ class _Walk:
         self._said: list[tuple[int, bytes, bytes]] = []
         self._judging: list[asyncio.Task[None]] = []
         self._numbers = itertools.count()
+        self._done: set[int] = set()
 
     async def go(self) -> tuple[bytes, bytes]:
         """Make the outputs and the report; gives what was said."""
@@ -127,11 +144,10 @@ class _Walk:
                 await self._run(await self._missing([one for one in planned if one.step.level == level]), self._at_a_time)
                 if plan.depfile and dependencies is None:
                     dependencies = await asyncio.to_thread(self._dependencies, plan)
+                    write_text_file(self._whole.path(plan.depfile), dependencies, 0o666 & ~self._whole.request.umask)
             for made, wanted in plan.links:
                 shutil.copyfile(made, wanted)
             await self._run([one for one in planned if one.step.kind in _LAST], 1, plan.copies)
-            if dependencies is not None:
-                write_text_file(self._whole.path(plan.depfile), dependencies, 0o666 & ~self._whole.request.umask)
             await asyncio.gather(*self._judging)
             if await asyncio.to_thread(cuda_jobs.names_module, plan, self._whole.path(plan.target)):
                 self._records.append(cuda_report.BOUND)
@@ -197,6 +213,7 @@ class _Walk:
                 self._bench.stats.hit(*made.job.names, time.monotonic_ns() - start_ns, direct=True)
                 self._records += records
                 self._said.append((planned.index, finish.stdout, finish.stderr))
+                self._done.add(planned.index)
                 return None
         return _Planned(planned.index, step, made)
 
@@ -210,13 +227,14 @@ class _Walk:
             at_a_time = max([at_a_time, *(_LEAST_AT_A_TIME.get(planned.step.kind, 1) for planned in wanted)])
             ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies)], at_a_time))
             if ran.status != 0:
-                raise _CannotGoOnError(f"a step failed with status {ran.status}")
+                raise self._failure([planned.index for planned in wanted], lines)
             silent = not ran.stdout and not ran.stderr
             if not silent:
                 self._said.append((wanted[0].index if wanted else 0, bytes(ran.stdout), bytes(ran.stderr)))
             for planned in wanted:
                 said = (_content(lines[planned.index].stdout), _content(lines[planned.index].stderr))
                 self._said.append((planned.index, *said))
+                self._done.add(planned.index)
                 attempt = attempts.get(planned.index)
                 records = cuda_report.records(attempt.report if attempt else self._step_report(planned))
                 self._records += cuda_report.without_below(records, self._folder)
@@ -269,7 +287,25 @@ class _Walk:
             words = self._observed(self._step_report(planned), path, planned.step.program, planned.step.args)
         if self._on_terminal:
             return Line(words)
-        return Line(words, self._file(f"{planned.index}.out"), self._file(f"{planned.index}.err"))
+        failed = self._file(f"{planned.index}.failed") if planned.step.kind in _PASSED_ON and self._at_a_time == 1 else ""
+        return Line(words, self._file(f"{planned.index}.out"), self._file(f"{planned.index}.err"), failed)
+
+    def _failure(self, wanted: Sequence[int], lines: Mapping[int, Line]) -> Exception:
+        """What ends the walk: nvcc ends with its first step that fails and adds nothing: so do we, if all before it are known."""
+        first = next((index for index in wanted if lines[index].failed and os.path.exists(lines[index].failed)), None)
+        if first is None or not self._done.issuperset(set(range(first)) - set(wanted)):
+            return _CannotGoOnError("a step failed")
+        status = int(_content(lines[first].failed))
+        if not 0 < status < _FIRST_SIGNAL or not _content(lines[first].stderr):
+            return _CannotGoOnError(f"a step failed with status {status}")
+        said = [one for one in self._said if one[0] < first]
+        said += [(index, _content(lines[index].stdout), _content(lines[index].stderr)) for index in wanted if index <= first]
+        said.sort(key=lambda one: one[0])
+        stdout, stderr, script = (self._file(name) for name in ("said.out", "said.err", "said.sh"))
+        _write(stdout, b"".join(out for _, out, _ in said))
+        _write(stderr, b"".join(err for _, _, err in said))
+        _write(script, cuda_script.replay(stdout, stderr, status))
+        return _FailedError(script)
 
     def _script(self, lines: Sequence[Line], at_a_time: int) -> Command:
         folder = self._file(f"level{next(self._numbers)}")

@@ -70,6 +70,7 @@ class Machine:
         self.bench = Bench(config, levels, self.stats, Memories(files, IncludeMemory(), Listings(), Places()))
         self.kept: list[Coroutine[Any, Any, None]] = []
         self.ran: list[str] = []
+        self.last: Ran | None = None
 
     async def run(self, command: Command) -> Ran:
         if command.executable == "/bin/sh":
@@ -113,11 +114,11 @@ class Machine:
         job = self._job(args, output, env)
         attempt = observed_results.begin(job, self.scratch)
         try:
-            ran = await cuda_steps.run(attempt, self, self.scratch, self.bench, self._store_soon)
+            self.last = ran = await cuda_steps.run(attempt, self, self.scratch, self.bench, self._store_soon)
             for work in self.kept:
                 await work
             self.kept.clear()
-            return None if ran is None else await observed_results.collect(attempt, ran, self.bench, unobserved)
+            return None if ran is None or ran.status != 0 else await observed_results.collect(attempt, ran, self.bench, unobserved)
         finally:
             observed_results.end(attempt)
 
@@ -320,18 +321,44 @@ def _inputs(kept: Kept) -> dict[str, bytes]:
         ("-x", "c++", "-c", "a.cu", "-o", "a.o"),
         ("-E", "a.cu"),
         ("a.cu", "-o", "a.out"),
-        ("-DBROKEN=)", "-DFACTOR=BROKEN", "-c", "a.cu", "-o", "a.o"),
         ("-c", "a.cu", "a.cu"),
         ("-M", "a.cu"),
     ],
     ids=" ".join,
 )
 def test_not_by_steps(machine: Machine, args: tuple[str, ...]) -> None:
-    """Then the user's own command is run: also where a step fails."""
-    if "-DBROKEN=)" in args:
-        (machine.place / "scale.h").write_text("#error not this\n")
+    """Then the user's own command is run."""
     assert machine.compile(*args) is None
     assert os.listdir(machine.scratch.path("x").rsplit("/", 1)[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ('#error "no"\n', []),
+        ('#warning "so"\nfloat f( {\n', ["cudafe++"]),
+        ("__global__ void g() { undefined(); }\n", ["cudafe++"]),
+        ('#if __CUDA_ARCH__ == 900\n#error "no"\n#endif\n', None),
+        ("#ifdef __CUDA_ARCH__\n__device__ void g() { undefined(); }\n#endif\n", None),
+        ("#ifndef __CUDA_ARCH__\n#if 0\n#endif\nint g() { return __builtin_no_such(1); }\n#endif\n", ["cudafe++"]),
+    ],
+)
+@pytest.mark.parametrize("options", [("-c",), ("-c", "-MD"), ("-c", "--threads", "3")], ids=" ".join)
+def test_an_error_is_nvccs(machine: Machine, options: tuple[str, ...], text: str, steps: list[str] | None) -> None:
+    """Where nvcc would have ended, with what it would have said; None: that may not be known, then nvcc itself tells."""
+    (machine.place / "a.cu").write_text(SOURCE + text)
+    assert machine.compile(*TWO, *options, "a.cu", "-o", "a.o") is None
+    ours = sorted(path.name for path in machine.place.iterdir())
+    plain = subprocess.run((NVCC, *TWO, *options, "a.cu", "-o", "a.o"), cwd=machine.place, check=False, capture_output=True)
+    assert plain.returncode
+    if machine.last is not None:
+        assert (machine.last.status, machine.last.stdout, machine.last.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+        assert ours == sorted(path.name for path in machine.place.iterdir())
+    if "--threads" in options:
+        assert machine.last is None
+    elif steps is not None:
+        assert machine.last is not None
+        assert machine.steps() == steps
 
 
 def test_flags_of_the_environment(machine: Machine) -> None:
