@@ -144,6 +144,20 @@ static void preload(const char *shim, const char *report)
     free(value);
 }
 
+/* Returns only on failure; a script without #! is run by sh, as shells and execvp do. */
+static void run_program(char **argv)
+{
+    static char shell[] = "sh";
+    execv(argv[3], argv + 4);
+    if (errno != ENOEXEC)
+        return;
+    argv[4] = argv[3];
+    argv[3] = shell;
+    execv("/bin/sh", argv + 3);
+    argv[3] = argv[4];
+    errno = ENOEXEC;
+}
+
 /* The child: never returns.  The exec itself is already seen by the listener. */
 static _Noreturn void become(char **argv, const char *shim, pid_t parent, int socket)
 {
@@ -155,7 +169,7 @@ static _Noreturn void become(char **argv, const char *shim, pid_t parent, int so
     send_descriptor(socket, fd);
     if (fd >= 0)
         close(fd);
-    execv(argv[3], argv + 4);
+    run_program(argv);
     fprintf(stderr, "sccache-observe: cannot run %s: %s\n", argv[3], strerror(errno));
     _exit(127);
 }
@@ -271,7 +285,7 @@ int main(int argc, char **argv)
     int pair[2];
     const char *shim = name_without_separators(argv[2]);
     if (!open_report(argv[1], shim) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        execv(argv[3], argv + 4), _exit(127);
+        run_program(argv), _exit(127);
     pid_t us = getpid();
     sigset_t fatal, before; /* a signal between the fork and the handlers must not end us alone */
     sigfillset(&fatal);
@@ -286,7 +300,7 @@ int main(int argc, char **argv)
         become(argv, shim, us, pair[1]);
     }
     if (program < 0)
-        execv(argv[3], argv + 4), _exit(127);
+        run_program(argv), _exit(127);
     program_pid = program;
     forward_signals();
     sigprocmask(SIG_SETMASK, &before, NULL);

@@ -243,6 +243,22 @@ def test_program_that_runs_itself_again(watch, compiled):
     assert set(watch.seen(program).executed) == {program}
 
 
+def test_script_without_a_first_line(watch):
+    """The kernel refuses it; a shell's caller would not notice."""
+    script = watch.place / "script"
+    script.write_text('echo "$@"; exit 0\n')
+    script.chmod(0o755)
+    assert watch.run(str(script), "a b", "c").stdout == b"a b c\n"
+    assert watch.seen(str(script)).executed == (str(script), "/bin/sh")
+
+
+def test_program_that_cannot_be_run(watch):
+    """It is named."""
+    done = watch.run("/etc/passwd")
+    assert done.returncode == 127
+    assert b"/etc/passwd" in done.stderr
+
+
 def test_program_run_by_its_descriptor(watch, compiled):
     """It has no name to compare."""
     program = compiled(

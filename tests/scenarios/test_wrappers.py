@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 
-from arena import HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
+from arena import ANY, HIT, MISS, RECOMPILE, UNCACHED, Arena, World, needs, scenario
 from arena.products import Sccache
 
 SOURCE = "#ifndef V\n#define V 1\n#endif\nlong f(long n) { return n * V; }\n"
@@ -301,6 +301,16 @@ def test_script_before_nvcc(w: World) -> None:
     for name in ("./bin/build-it", "bin/link"):
         w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o")
         w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", expect=HIT)
+
+
+@scenario("nvcc")
+def test_script_without_a_first_line_before_nvcc(w: World) -> None:
+    """A shell runs it, observed or not, and its variables count."""
+    w.write("a.cu", KERNEL)
+    w.write("nvcc", 'exec /usr/local/bin/nvcc $SITE_OPTIONS "$@"\n', mode=0o755)
+    for options in ("-DV=2", "-DV=3"):
+        for expect in (ANY, HIT):
+            w.tool("sh", "-c", f"{w.front}./nvcc -arch=sm_80 -c a.cu -o a.o", env={"SITE_OPTIONS": options}, expect=expect)
 
 
 @scenario("nvcc")

@@ -79,9 +79,14 @@ def reads_clock(content: bytes) -> bool:
 
 
 def interpreter_of(content: bytes) -> str:
-    """The name of the program that runs a script, without its directory; empty where the first line is not understood."""
+    """The name of the program that runs a script, without its directory; empty where the first line is not understood.
+
+    What has no such line is refused by the kernel and run by a shell.
+    """
+    if not content.startswith(b"#!"):
+        return "sh"
     words = os.fsdecode(content.partition(b"\n")[0]).removeprefix("#!").split()
-    if not content.startswith(b"#!") or not words:
+    if not words:
         return ""
     name = os.path.basename(words[0])
     rest = words[1:]
@@ -92,7 +97,7 @@ def interpreter_of(content: bytes) -> str:
 
 
 def _body(content: bytes) -> bytes:
-    return content.partition(b"\n")[2]
+    return content.partition(b"\n")[2] if content.startswith(b"#!") else content
 
 
 def _of_shell(body: bytes, *, imports_functions: bool) -> frozenset[str] | None:

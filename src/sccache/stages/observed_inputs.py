@@ -26,6 +26,8 @@ from sccache.stages.observed_job import ObservedJob, is_below
 
 log = logging.getLogger(__name__)
 
+_ELF = b"\x7fELF"
+
 UNKNOWN = "inputs unknown"
 CHANGED = "input changed during compile"
 TIME_MACROS = "time macro"
@@ -97,7 +99,7 @@ def _variables(job: ObservedJob, seen: Observation) -> Reads | str:
     """Which variables count; a program of which that cannot be told makes it all of them."""
     own = job.program.own
     programs = [path for path in seen.executed if path not in own]
-    known, others, reads_clock = _scripts(job, [*programs, *(path for path in own[:1] if path in seen.executed)])
+    known, others, reads_clock = _scripts(job, [*programs, *(path for path in dict.fromkeys(own) if path in seen.executed)])
     others += [path for path in programs if path not in known and not _is_tool(job, path)]
     if reads_clock or (others and any(not _is_tool(job, path) for path in seen.tool_clocks if path not in own)):
         return job.rules.clock
@@ -115,8 +117,8 @@ def _scripts(job: ObservedJob, paths: Iterable[str]) -> tuple[dict[str, frozense
     for path in paths:
         try:
             with open(path, "rb") as file:
-                start = file.read(2)
-                content = start + file.read() if start == b"#!" else b""
+                start = file.read(4)
+                content = b"" if start == _ELF else start + file.read()
         except OSError:
             unknown.append(path)
             continue

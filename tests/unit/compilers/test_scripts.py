@@ -86,6 +86,12 @@ def test_harmless_lines(line):
     assert of(f"#!/bin/bash\n{line}\n") is not None
 
 
+def test_script_without_a_first_line():
+    """A shell runs it."""
+    assert "EXTRA" in of('exec gcc $EXTRA "$@"\n')
+    assert of("eval x\n") is None
+
+
 def test_functions_from_the_environment():
     """bash lets a variable replace any command of the script."""
     found = of("#!/bin/bash\n[ -x a ] && my-gcc x\n")
@@ -151,8 +157,6 @@ def test_perl_documentation_is_no_code():
         "#!/bin/sh -c\ntrue\n",
         "#!/usr/bin/env -S bash -x\n",
         "#!\n",
-        "true\n",
-        "",
         "#!/bin/sh\n\0\n",
         "#!/bin/sh\n" + "true\n" * MAX_SCRIPT_BYTES,
     ],
