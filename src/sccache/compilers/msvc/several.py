@@ -26,7 +26,7 @@ def split_clang_cl(argv: tuple[str, ...], cwd: str, env: Mapping[str, str]) -> C
 
 
 def split_cl(argv: tuple[str, ...], cwd: str, env: Mapping[str, str]) -> Commands:
-    """The same for cl."""
+    """The same for cl, with /MP: by one process it says once for all sources that it generates code."""
     return _split(argv, cwd, env, clang=False)
 
 
@@ -37,6 +37,8 @@ def _split(argv: tuple[str, ...], cwd: str, env: Mapping[str, str], *, clang: bo
         return ()
     if any(word.startswith("@") for word in expanded.words):
         return ()  # of cl, which expands no @ in a file, but would in a part
+    if not clang and not any(_has_processes(word) for word in words):
+        return ()
     sources = [position for position, word in enumerate(words) if _is_source(word)]
     if not 1 < len(sources) <= MAX_SOURCES or any(_is_shared(word) for word in words):
         return ()
@@ -45,6 +47,10 @@ def _split(argv: tuple[str, ...], cwd: str, env: Mapping[str, str], *, clang: bo
     parts = tuple((argv[0], *options, *(() if words[at].name else last), *words[at].spelled) for at in sources)
     parse = clang_cl if clang else cl
     return parts if are_separate([parse(part, cwd, env) for part in parts], cwd) else ()
+
+
+def _has_processes(word: Word) -> bool:
+    return word.name == "/MP" and word.value != "1"
 
 
 def _is_source(word: Word) -> bool:
