@@ -191,6 +191,17 @@ def test_parts_of_hipcc_are_inputs(w: World) -> None:
     w.run(*words, expect=HIT, env=env)
 
 
+@scenario("hipcc")
+def test_a_script_named_hipcc(w: World) -> None:
+    """What it reads of the environment is not what hipcc's own script reads."""
+    needs_hip()
+    w.write("a.hip", SMALL)
+    w.script("bin/hipcc", 'exec /usr/bin/hipcc $SITE_FLAGS "$@"')
+    words = (w.path("bin/hipcc"), ONE, "-c", "a.hip", "-o", "o.o")
+    for flags, expect in (("-O1", RECOMPILE), ("-O0", RECOMPILE), ("-O1", ANY), ("-O2", RECOMPILE)):
+        w.run(*words, env={"SITE_FLAGS": flags}, expect=expect)
+
+
 @scenario(*COMPILERS)
 def test_response_file(w: World, cc: str) -> None:
     """Options in a file, which hipcc copies to a place of a random name."""
