@@ -113,6 +113,66 @@ def test_debug_information_names_its_checkout(w: World) -> None:
             w.run(CL, FIXED, option, "/c", f"{w.path(place)}/a.c", "/Foa.obj", cwd=place, expect=HIT)
 
 
+CONCEALED = {
+    "unnamed namespace": "namespace { int g() { return 1; } }\nint f() { return g(); }\n",
+    "name too long": "template <class... T> struct A {};\nnamespace { struct X {}; }\n"
+    "template <class T> using B = A<A<T, int>, A<T, char>, A<A<T>, T>>;\ntemplate <class T> using C = B<B<T>>;\n"
+    "void g(C<C<X>> *) {}\nvoid use() { g(nullptr); }\n",
+    "wide": "#define W(x) L##x\n#define V(x) W(x)\nconst wchar_t *f() { return V(__FILE__); }\n",
+}
+
+
+@scenario("sh")
+def test_names_that_cannot_be_found_in_an_object(w: World) -> None:
+    """Digests of the source's name, long names that hold one, wide characters: another checkout's object is another one."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for text in (*CONCEALED.values(), "int plain() { return 1; }\n"):
+        for place in ("one", "two", "one"):
+            w.write(f"{place}/a.cpp", text)
+            w.run(CL, FIXED, "/c", f"{w.path(place)}/a.cpp", "/Foa.obj", cwd=place, expect=ANY)
+            w.run(CL, FIXED, "/c", f"{w.path(place)}/a.cpp", "/Foa.obj", cwd=place, expect=HIT)
+    w.run(CL, FIXED, "/c", f"{w.path('two')}/a.cpp", "/Foa.obj", cwd="two", expect=HIT)
+
+
+@scenario("sh")
+def test_a_found_header_of_another_checkout_is_not_ours(w: World) -> None:
+    """Relative names mean this checkout's headers; those that differ compile anew."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for place, value in (("one", "1"), ("two", "2"), ("one", "1"), ("two", "2")):
+        w.write(f"{place}/a.c", SOURCE)
+        w.write(f"{place}/inc/h.h", f"#define H {value}\n")
+        w.run(CL, FIXED, "/Iinc", "/c", "a.c", "/Foa.obj", cwd=place)
+
+
+@scenario("sh")
+def test_without_brepro(w: World) -> None:
+    """The object holds the time of the compile, which is that of the kept one: only those four bytes may differ."""
+    sources(w)
+    w.run(CL, "/Iinc", "/c", "a.c", expect=MISS, compare=False)
+    first = w.path("a.obj").read_bytes()
+    w.run(CL, "/Iinc", "/c", "a.c", expect=HIT, compare=False)
+    again = w.path("a.obj").read_bytes()
+    if first[:4] + first[8:] != again[:4] + again[8:] or (w.cached and first != again):
+        w.complaints.append("another object")
+    w.remove("a.obj")
+
+
+@scenario("sh")
+def test_forced_headers_and_listings(w: World) -> None:
+    """/FI, /FA, /Fa; a precompiled header of an unusual name."""
+    sources(w)
+    w.mkdir("out")
+    compile_(w, "/FIinc/h.h", "/FA", "/Faout/", "/c", "a.c", expect=MISS)
+    w.remove("a.obj", "out/a.asm")
+    compile_(w, "/FIinc/h.h", "/FA", "/Faout/", "/c", "a.c", expect=HIT)
+    w.write("inc/h.h", "#define H 3\n")
+    compile_(w, "/FIinc/h.h", "/FA", "/Faout/", "/c", "a.c", expect=RECOMPILE)
+    compile_(w, "/Ych.h", "/FIh.h", "/Fpout/h.bin", "/c", "a.c", expect=UNCACHED)
+    compile_(w, "/Ych.h", "/FIh.h", "/Fpout/h.pch", "/c", "a.c", expect=MISS)
+
+
 @scenario("sh")
 def test_response_files(w: World) -> None:
     """In the encodings that editors and build systems write; the words count, not the file's name."""
