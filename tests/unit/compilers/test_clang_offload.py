@@ -18,6 +18,7 @@ import pytest
 
 from sccache.compilers import c_family, c_observed, hipcc
 from sccache.compilers.observed import ObservedArguments
+from sccache.compilers.options import clang_offload
 from sccache.model import CannotCache, NotCompilation, ParsedArguments
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -144,3 +145,16 @@ def snapshot(root: Path) -> dict[str, int]:
         for folder, _, names in os.walk(root)
         for name in names
     }
+
+
+@pytest.mark.parametrize(
+    ("output", "conceals"),
+    [
+        (b"\0__hip_cuid_c7e707307fd26923\0", True),
+        (b"\x7fELF CCOB\x02\0\x01\0", True),
+        (b"__hip_fatbin __hip_module_ctor __CLANG_OFFLOAD_BUNDLE__", False),
+    ],
+)
+def test_newer_clangs_name_symbols_by_digests(output: bytes, conceals: bool) -> None:  # noqa: FBT001 -- a row
+    """Those of the source's real path bind an object to its checkout, and so does compressed code."""
+    assert (clang_offload.CONCEALS.search(output) is not None) == conceals
