@@ -8,7 +8,7 @@ import pytest
 
 from sccache.compilers.msvc.response_files import split_words
 from sccache.compilers.msvc.words import table
-from sccache.compilers.options import clang_cl
+from sccache.compilers.options import clang_cl, msvc
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,14 @@ def test_the_real_clang_cl_takes_no_flag_for_a_path(tmp_path: Path) -> None:
     command = [clang, "--driver-mode=cl", "/c", "t.c", "-Wno-everything", "-###", *clang_cl.FLAGS]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stderr
     assert "no such file" not in said
+
+
+@pytest.mark.parametrize("name", [b"?g@?A0xA2CBD710@@YAHXZ", b"?g@?A0x341150F@@YAHXZ", b"??@4bf7ff4e6bad3f4f07e12cd2777456fd@"])
+def test_digests_in_symbols_are_seen(name: bytes) -> None:
+    """As clang-cl 14 wrote them; leading zeros are left out."""
+    assert msvc.CONCEALS.search(name)
+
+
+def test_other_symbols_hold_no_digest() -> None:
+    """Operators and constructors have question marks, too."""
+    assert not msvc.CONCEALS.search(b"??0A@@QEAA@XZ ??_7A@@6B@ ?f@@YAHXZ")

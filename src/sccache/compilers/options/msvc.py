@@ -152,7 +152,7 @@ FINDING = (
 )
 """Beginnings of options whose values name files for the compiler alone."""
 
-CONCEALS = re.compile(rb"\?A0x[0-9a-fA-F]{8}@|\?\?@[0-9a-f]{32}@")
+CONCEALS = re.compile(rb"\?A0x[0-9a-fA-F]{1,8}@|\?\?@[0-9a-f]{32}@")
 """A digest of the source's name as spelled, which tells unnamed namespaces apart; a digest of a long name, which may hold one."""
 
 SHARED = (*TELLS, *INPUTS, *OUTPUTS, *HARMLESS, *TOO_HARD)
