@@ -155,6 +155,6 @@ def snapshot(root: Path) -> dict[str, int]:
         (b"__hip_fatbin __hip_module_ctor __CLANG_OFFLOAD_BUNDLE__", False),
     ],
 )
-def test_newer_clangs_name_symbols_by_digests(output: bytes, conceals: bool) -> None:  # noqa: FBT001 -- a row
+def test_newer_clangs_name_symbols_by_digests(output: bytes, conceals: bool) -> None:
     """Those of the source's real path bind an object to its checkout, and so does compressed code."""
     assert (clang_offload.CONCEALS.search(output) is not None) == conceals
