@@ -119,6 +119,12 @@ class Role(Enum):
     """Names a file that the compiler may look up in its own directories."""
     MODULE_FILE = auto()
     """[NAME=]FILE: a compiled module that is read."""
+    MODULES = auto()
+    """C++ modules are understood, or searched for: what is imported only the compile tells."""
+    MODULE_MAPPER = auto()
+    """Names what says where modules are."""
+    DEPS_FORMAT = auto()
+    """What is imported and made is written to one more file."""
     MODULE_OUTPUT = auto()
     MODULE_OUTPUT_PATH = auto()
     LIST_FILE = auto()
@@ -134,7 +140,7 @@ class Role(Enum):
     TO_BACKEND = auto()
     """-mllvm."""
     ARCH = auto()
-    """-arch: one only."""
+    """-arch: several make one file for all."""
     OFFLOAD = auto()
     """Concerns code for GPUs: in sources of other languages that is OpenMP's."""
     OFFLOAD_ARCH = auto()

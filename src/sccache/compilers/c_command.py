@@ -6,7 +6,7 @@ I/O: looks whether a profile exists.
 
 from pathlib import Path
 
-from sccache.compilers import depfiles, languages, profiles, side_outputs
+from sccache.compilers import depfiles, languages, modules, profiles, side_outputs
 from sccache.compilers.arguments import Role
 from sccache.compilers.gathered import Gathered
 from sccache.compilers.offload import NATIVE
@@ -41,8 +41,9 @@ class Command:
         language = self._language()
         if language is None:
             return CannotCache("unknown source language" if self.x == "none" else "-x", self.x)
-        if language in languages.HEADERS and Role.ASSEMBLE in self.gathered.seen:
-            return CannotCache("-S", self.source)
+        refusal = self._refusal(language)
+        if refusal is not None:
+            return refusal
         main = self._main_outputs(language)
         if NATIVE in self.gathered.offload.arches or not main:
             return CannotCache("--offload-arch=native" if main else "no --offload-arch", self.source)
@@ -59,6 +60,17 @@ class Command:
             (self.gathered.input_files if there else self.gathered.absent_files).append(profile)
         self._keep_what_is_complained_of(language)
         return self._value(language, outputs, depfile)
+
+    def _refusal(self, language: Language) -> CannotCache | None:
+        """What is not made, and modules that gcc asks a program for or writes where only it knows."""
+        if language in languages.HEADERS and Role.ASSEMBLE in self.gathered.seen:
+            return CannotCache("-S", self.source)
+        if not self._makes_modules():
+            return None
+        if language in languages.HEADERS:
+            return CannotCache("-fmodule-header", self.source)
+        mapper = self.gathered.values.get(Role.MODULE_MAPPER, "")
+        return CannotCache("-fmodule-mapper=", mapper) if mapper and not modules.is_file(mapper) else None
 
     def _is_source(self, path: str) -> bool:
         """Whether the output is the source: gcc refuses to write over it, whatever links lead there."""
@@ -114,8 +126,23 @@ class Command:
             mtimes_matter=self.family == "clang" and main.role == "pch" and Role.PCH_WITHOUT_TIMES not in seen,
             search_args=tuple(gathered.search),
             records_command=Role.RECORDS_COMMAND in seen,
-            needs_observing=language in languages.OFFLOADING or gathered.offload.asked,
+            needs_observing=language in languages.OFFLOADING or gathered.offload.asked or self._is_modular() or len(gathered.arches) > 1,
+            made_in=self._made_in(),
         )
+
+    def _is_modular(self) -> bool:
+        """Whether compiled modules may be read: those that they import in turn no command line and no text tells."""
+        return bool(self.gathered.seen & _MODULAR) or self.source.endswith(".pcm")
+
+    def _made_in(self) -> tuple[str, ...]:
+        """Where gcc puts modules, whose names only the source tells."""
+        mapper = self.gathered.values.get(Role.MODULE_MAPPER, "")
+        if not self._makes_modules():
+            return ()
+        return modules.directories(mapper, self.cwd) if mapper else (modules.DEFAULT,)
+
+    def _makes_modules(self) -> bool:
+        return self.family == "gcc" and Role.MODULES in self.gathered.seen
 
     def _whole(self) -> tuple[str, ...]:
         """The command line; clang names a compile for GPUs by a digest of it, the number of its jobs being of no weight."""
@@ -155,10 +182,16 @@ class Command:
             found.append(Output("opt-record", self._opt_record(), required=False))
         if language in languages.OFFLOADING:
             found += self._device_side_outputs(language)
+        return found + self._module_outputs(listed=any(output.role == "json" for output in found))
+
+    def _module_outputs(self, *, listed: bool) -> list[Output]:
+        seen, found = self.gathered.seen, []
+        if Role.DEPS_FORMAT in seen and not listed:
+            found.append(Output("json", side_outputs.imports(self.naming), required=False))
         if Role.MODULE_OUTPUT_PATH in seen:
-            found.append(Output("module", values[Role.MODULE_OUTPUT_PATH], required=False))
+            found.append(Output("module", self.gathered.values[Role.MODULE_OUTPUT_PATH], required=False))
         elif Role.MODULE_OUTPUT in seen:
-            found.append(Output("module", side_outputs.auxiliary(naming, ".pcm"), required=False))
+            found.append(Output("module", side_outputs.auxiliary(self.naming, ".pcm"), required=False))
         return found
 
     def _device_side_outputs(self, language: Language) -> list[Output]:
@@ -213,6 +246,7 @@ class Command:
         return profiles.clang_profile(value, is_directory=Path(self.cwd, value).is_dir())
 
 
+_MODULAR = frozenset((Role.MODULES, Role.MODULE_FILE, Role.MODULE_OUTPUT, Role.MODULE_OUTPUT_PATH, Role.DEPS_FORMAT))
 _AUXILIARY = (
     (Role.COVERAGE_NOTES, "gcno", ".gcno"),
     (Role.STACK_USAGE, "su", ".su"),

@@ -22,6 +22,10 @@ PREPROCESS_FLAGS: dict[str, tuple[str, ...]] = {
     "clang": ("-E", "-frewrite-includes"),
 }
 """Make a preprocessor output that keeps comments, columns and white space."""
+MULTIARCH = "SCCACHE_CACHE_MULTIARCH"
+"""Present where compiles for several -arch are to be cached."""
+MAPPER = "CXX_MODULE_MAPPER"
+"""gcc's variable for -fmodule-mapper=."""
 
 
 @cache
@@ -54,6 +58,8 @@ def parse(family: str, argv: tuple[str, ...], cwd: str, env: Mapping[str, str], 
     if refusal is not None:
         return refusal
     collector.input_files += expanded.files
+    if family == "gcc" and MAPPER in env:
+        collector.values.setdefault(Role.MODULE_MAPPER, env[MAPPER])
     return Command(family, collector, argv, cwd, plusplus=plusplus or Role.PLUSPLUS in collector.seen).parsed()
 
 
@@ -89,6 +95,8 @@ def _option_refusal(collector: Collector, env: Mapping[str, str]) -> CannotCache
     if collector.at_value:
         return CannotCache("@", collector.at_value)
     writes = next((name for name in environment.FURTHER_FILES if name in env), None)
+    if collector.too_hard_when_compiling is None and len(collector.arches) > 1 and MULTIARCH not in env:
+        return CannotCache("multiple different -arch, and SCCACHE_CACHE_MULTIARCH not set", " ".join(sorted(collector.arches)))
     return collector.too_hard_when_compiling or (CannotCache(writes) if writes else None)
 
 

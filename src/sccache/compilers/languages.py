@@ -25,6 +25,7 @@ _BY_EXTENSION: dict[str, Language] = {
 
 _CLANG_EXTENSIONS: dict[str, Language] = {
     **dict.fromkeys(("ccm", "cxxm", "c++m"), Language.CXX_MODULE),
+    "pcm": Language.CXX_PREPROCESSED,  # a compiled module interface
     "cu": Language.CUDA,
     "cui": Language.CUDA_PREPROCESSED,
     "hip": Language.HIP,

@@ -24,6 +24,7 @@ _FILE_ROLES = {
     "--serialize-diagnostics": "dia",
     "-serialize-diagnostics": "dia",
     "-fthin-link-bitcode=": "thin-link",
+    "-fdeps-file=": "json",
 }
 
 
@@ -139,8 +140,6 @@ def _cpu(gathered: Gathered, argument: Argument) -> None:
 
 def _arch(gathered: Gathered, argument: Argument) -> None:
     gathered.arches.add(argument.value)
-    if len(gathered.arches) > 1:
-        gathered.refuse("multiple different -arch, and SCCACHE_CACHE_MULTIARCH not set")
 
 
 def _offload(gathered: Gathered, _: Argument) -> None:

@@ -90,6 +90,12 @@ def _gcc_name(naming: Naming) -> str:
     return stem(base) or base
 
 
+def imports(naming: Naming) -> str:
+    """What -fdeps-format= writes: gcc's specification has `%{!o:%b.ddi}%{o*:%.ddi%*}`."""
+    directory, slash, _ = naming.output.rpartition("/")
+    return f"{directory}{slash}{stem(naming.output or naming.source)}.ddi"
+
+
 def split_dwarf(naming: Naming) -> str:
     """The .dwo file: clang with -S names it after the source alone."""
     if naming.family == "clang" and naming.assembly:

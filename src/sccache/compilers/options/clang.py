@@ -85,6 +85,7 @@ FILES_WRITTEN = (
     Option("-serialize-diagnostics", _NEXT, Role.OUTPUT_FILE),
     Option("-dependency-file", _NEXT, Role.PASS),
     Option("-fthin-link-bitcode=", _JOINED, Role.OUTPUT_FILE),
+    Option("-fprebuilt-module-path=", _JOINED, Role.MODULES),
     Option("-fmodule-output", _NOTHING, Role.MODULE_OUTPUT),
     Option("-fmodule-output=", _JOINED, Role.MODULE_OUTPUT_PATH),
     Option("-fsave-optimization-record=", _JOINED, Role.OPT_RECORD_FORMAT),
@@ -143,7 +144,7 @@ WORDS_OF_THEIR_OWN = (
 )
 
 _NOT_CACHED = (
-    *("-fcxx-modules", "-fno-profile-instr-generate", "-fno-profile-instr-use", "-fprebuilt-implicit-modules"),
+    *("-fmodules", "-fcxx-modules", "-fno-profile-instr-generate", "-fno-profile-instr-use", "-fprebuilt-implicit-modules"),
     *(
         "-ftime-trace",
         "--analyze",
@@ -162,7 +163,7 @@ _NOT_CACHED = (
 )
 
 _NOT_CACHED_PREFIXES = (
-    *("-fprebuilt-module-path", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
+    *("-fmodule-mapper=", "-fdeps-", "-ftime-trace=", "-ftime-report", "-save-stats=", "--save-stats=", "-fproc-stat-report="),
     *("-fthinlto-index=", "-fbuild-session-file=", "-fmodule-header=", "--config=", "-ccc-", "-emit-symbol-graph"),
     *("-fdump-", "-fsycl", "-objcmt-", "-fapinotes", "-iapinotes-modules", "-extract-api", "-emit-cir"),
 )

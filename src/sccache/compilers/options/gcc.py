@@ -240,6 +240,16 @@ GCC_SIDE_OUTPUTS = (
     Option("-fplugin=", _JOINED, Role.PLUGIN),
 )
 
+MODULES = (
+    Option("-fmodules", _NOTHING, Role.MODULES),
+    Option("-fmodule-mapper=", _JOINED, Role.MODULE_MAPPER),
+    Option("-fdeps-format=", _JOINED, Role.DEPS_FORMAT),
+    Option("-fdeps-file=", _JOINED, Role.OUTPUT_FILE),
+    Option("-fdeps-target=", _JOINED, Role.PASS),
+    Option("-fdeps-", _JOINED, Role.TOO_HARD_WHEN_COMPILING),
+)
+"""gcc 15 calls -fmodules-ts -fmodules; -fdeps-… is understood from gcc 14 on."""
+
 WITHOUT_DIRECTIVES_ONLY = (
     Option("-Wunused-macros", _NOTHING, Role.COMPILER_ONLY),
     Option("-traditional", _NOTHING, Role.TOO_HARD_WHEN_COMPILING),
@@ -254,7 +264,7 @@ _STOPS_EARLY = ("-E", "--preprocess", "-M", "--dependencies", "-MM", "--user-dep
 _NOT_CACHED = (
     *("-save-temps", "--save-temps", "-save-temps=cwd", "--save-temps=cwd", "-save-temps=obj", "--save-temps=obj"),
     *("-MG", "-P", "--no-line-commands", "-C", "--comments", "-CC", "--comments-in-macros"),
-    *("-fmodules", "-fmodules-ts", "-fmodule-header", "-fmodule-only", "-fpreprocessed", "-fcompare-debug"),
+    *("-fmodule-header", "-fmodule-only", "-fpreprocessed", "-fcompare-debug"),
     *("-fno-profile-generate", "-fno-profile-use", "-fplugin=libcc1plugin", "-frepo", "-v", "--verbose"),
     *(
         "-time",
@@ -269,9 +279,7 @@ _NOT_CACHED = (
 _NOT_CACHED_PREFIXES = (
     *(
         "-fdump-",
-        "-fdeps-",
         "--compile-std-module",
-        "-fmodule-mapper=",
         "-fmodule-header=",
         "-fcompare-debug=",
         "-fdiagnostics-add-output=",
@@ -309,11 +317,12 @@ SHARED = (
     *DEBUG,
     *COVERAGE_AND_PROFILE,
     *SIDE_OUTPUTS,
+    Option("-fmodules-ts", _NOTHING, Role.MODULES),
     *TOO_HARD,
 )
 """Also clang's, where clang.py has no row of the same name."""
 
-ROWS = (*SHARED, *GCC_SIDE_OUTPUTS, *WITHOUT_DIRECTIVES_ONLY, *OTHER_LANGUAGES)
+ROWS = (*SHARED, *MODULES, *GCC_SIDE_OUTPUTS, *WITHOUT_DIRECTIVES_ONLY, *OTHER_LANGUAGES)
 
 BEHIND_WP = (
     Option("-MD", _NEXT, Role.DEP_ALL),
