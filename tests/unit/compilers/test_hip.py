@@ -75,15 +75,17 @@ def test_every_variable_of_debians_hipcc_is_listed() -> None:
 
 def test_several_sources_are_divided_where_all_are_hip(tmp_path: Path) -> None:
     """hipcc adds the options for C++ to a command as a whole, so C beside HIP stays whole."""
-    for name in ("a.hip", "b.cpp", "c.c"):
+    for name in ("a.hip", "b.hip", "b.cpp", "c.cpp", "c.c"):
         (tmp_path / name).touch()
 
     def parts(*words: str, **env: str) -> list[str]:
         return [" ".join(part[1:]) for part in hipcc.split(("hipcc", *words), str(tmp_path), env)]
 
-    assert parts(ONE, "-c", "a.hip", "-O1", "b.cpp") == [f"{ONE} -c a.hip -O1", f"{ONE} -c -O1 b.cpp"]
+    assert parts(ONE, "-c", "a.hip", "-O1", "b.hip") == [f"{ONE} -c a.hip -O1", f"{ONE} -c -O1 b.hip"]
+    assert parts(ONE, "-c", "b.cpp", "c.cpp") == [f"{ONE} -c b.cpp", f"{ONE} -c c.cpp"]
+    assert parts(ONE, "-c", "b.cpp", "c.cpp", HIP_COMPILE_CXX_AS_HIP="0") == []
     assert parts(ONE, "-c", "a.hip", "c.c") == []
-    assert parts(ONE, "-c", "a.hip", "b.cpp", "-o", "x.o") == []
+    assert parts(ONE, "-c", "a.hip", "b.hip", "-o", "x.o") == []
     assert parts(ONE, "-c", "a.hip", "missing.hip") == []
-    assert parts(ONE, "-c", "a.hip", "b.cpp", HIPCC_VERBOSE="1") == []
+    assert parts(ONE, "-c", "a.hip", "b.hip", HIPCC_VERBOSE="1") == []
     assert parts(ONE, "-c", "a.hip", "@b.rsp") == []
