@@ -33,7 +33,11 @@ FILES = {
     "utf16le.rsp": b"\xff\xfe" + "/c a.c /DÄ=1".encode("utf-16-le"),
     "utf16be.rsp": b"\xfe\xff" + "/c a.c /DÄ=1".encode("utf-16-be"),
     "cp1252.rsp": b"/c a.c /D\xc4=1",
+    "quotes.rsp": rb'/c "/DX=C:\d\\" /DY=\"z\" "/DZ=a""b" a.c',
+    "lines.rsp": b"/c\ra.c\n\n/DX\r\n",
     "outer.rsp": b"/c @inner.rsp",
+    "deep.rsp": b"@outer.rsp /DDEEP",
+    "cut.rsp": b"\xff\xfe/",
     "inner.rsp": b"a.c",
 }
 
