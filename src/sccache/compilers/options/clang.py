@@ -231,3 +231,6 @@ FRONTEND = (
     Option("-fexperimental-assignment-tracking=", _JOINED, Role.PASS),
 )
 """Options of `clang -cc1` that may stand behind -Xclang beside those of the driver."""
+
+TOOLS = r"(?:.*-)?lipo(?:-[\d.]+)?|dsymutil(?:-[\d.]+)?"
+"""Programs that clang runs to make one file for several -arch."""

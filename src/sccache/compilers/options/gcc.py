@@ -5,6 +5,8 @@ publicly described, not run here.
 A test runs the real compiler over every row and every option that `gcc --completion` knows, to see which take a word of their own.
 """
 
+import re
+
 from sccache.compilers.arguments import Option, Role, Takes
 
 _NOTHING, _NEXT, _JOINED, _EITHER = Takes.NOTHING, Takes.NEXT, Takes.JOINED, Takes.EITHER
@@ -329,3 +331,6 @@ BEHIND_WP = (
     Option("-MMD", _NEXT, Role.DEP_USER),
 )
 """cc1 itself wants the file name, which the driver otherwise finds."""
+
+REMARKS = re.compile(rb"\b(?:build|local)time: \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\b")
+"""When a module was made, in its section `.gnu.c++.README`: nothing reads that."""
