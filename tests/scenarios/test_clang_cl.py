@@ -174,6 +174,17 @@ def test_forced_headers_and_listings(w: World) -> None:
 
 
 @scenario("sh")
+def test_options_that_are_ignored(w: World) -> None:
+    """With a word or without: what is said belongs to its own command line."""
+    sources(w)
+    compile_(w, "/c", "a.c", expect=MISS)
+    for option in ("/MP4", "/FS", "/ZI", "/Gm-", "/sdl", "/new-in-2030", "/errorReport:queue", "-new-in-2030"):
+        compile_(w, option, "/c", "a.c")
+        compile_(w, option, "/c", "a.c")
+        compile_(w, "/c", "a.c", expect=HIT)
+
+
+@scenario("sh")
 def test_response_files(w: World) -> None:
     """In the encodings that editors and build systems write; the words count, not the file's name."""
     sources(w)

@@ -45,6 +45,7 @@ DRIVER = (
     *(Option(name, _NOTHING, Role.KEY) for name in ("/FAc", "/FAs", "/FAu", "/FAcs", "/FAcsu")),  # ignored, with a warning
     Option("/o", _EITHER, Role.OUTPUT),
     *(Option(name, _NOTHING, Role.KEY) for name in ("/openmp", "/openmp-", "/openmp:experimental")),  # others are /o with a name
+    Option("/MP", _JOINED, Role.KEY),  # ignored, with a warning
     Option("/ZI", _NOTHING, Role.KEY),  # ignored, with a warning
     Option("/sourceDependencies", _EITHER, Role.KEY),  # the same
     Option("/tune:", _JOINED, Role.CPU),
