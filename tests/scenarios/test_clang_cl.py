@@ -295,3 +295,51 @@ def test_cmake_and_ninja(w: World) -> None:
     w.path("a.obj").write_bytes(w.path("b/CMakeFiles/k.dir/a.c.obj").read_bytes())
     shutil.rmtree(w.path("b"))
     w.tool("true")  # what is there now is compared
+
+
+@scenario("sh", programs=["ninja"])
+def test_ninja_learns_headers_in_another_checkout(w: World) -> None:
+    """`deps = msvc`: a hit's notes lead ninja to this checkout's headers."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for place, expect in (("one", MISS), ("two", HIT)):
+        root = w.path(place)
+        w.write(f"{place}/a.c", SOURCE)
+        w.write(f"{place}/inc/h.h", "#define H 1\n")
+        command = f"{w.front}{CL} {FIXED} /showIncludes /I{root}/inc /c $in /Fo$out"
+        rule = f"rule cc\n  command = {command}\n  description = cc\n  deps = msvc\n  msvc_deps_prefix = Note: including file:\n"
+        w.write(f"{place}/build.ninja", f"{rule}build a.obj: cc a.c\n")
+        w.tool("ninja", cwd=place, expect=expect, compare=False)
+        listed = w.tool("ninja", "-t", "deps", cwd=place, compare=False).stdout.decode()
+        if str(w.path("two" if place == "one" else "one")) in listed or "inc/h.h" not in listed:
+            w.complaints.append(f"{place}: ninja knows {listed}")
+        w.write(f"{place}/inc/h.h", "#define H 2\n")
+        w.path(f"{place}/inc/h.h").touch()
+        if b"no work to do" in w.tool("ninja", cwd=place, compare=False).stdout:
+            w.complaints.append(f"{place}: ninja did not see the header's edit")
+
+
+@scenario("sh", programs=["cmake", "ninja", "lld-link-14"])
+def test_cmake_with_a_precompiled_header(w: World) -> None:
+    """Made and used; ninja makes both anew after an edit of the header."""
+    needs(CL)
+    w.write("a.cpp", "int f() { return pre(); }\n")
+    w.write("pre.h", "static inline int pre() { return 1; }\n")
+    project = "project(demo CXX)\nadd_library(k STATIC a.cpp)\ntarget_precompile_headers(k PRIVATE pre.h)\n"
+    w.write("CMakeLists.txt", f"cmake_minimum_required(VERSION 3.25)\n{project}")
+    front = [f"-DCMAKE_CXX_COMPILER_LAUNCHER={w.front.strip()}"] if w.cached else []
+    tools = {"CXX_COMPILER": CL, "LINKER": "lld-link-14", "AR": "/usr/bin/llvm-lib-14", "RC_COMPILER": "llvm-rc-14", "MT": "llvm-mt-14"}
+    settings = {"SYSTEM_NAME": "Windows", "TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY", "BUILD_TYPE": "Release", "CXX_FLAGS": FIXED}
+    options = [f"-DCMAKE_{name}={value}" for name, value in {**tools, **settings}.items()]
+    w.tool("cmake", "-G", "Ninja", "-B", "b", *options, *front, compare=False)
+    for edits in (False, True, False):  # a header that was restored is newer than what used it: that is compiled
+        built = w.tool("ninja", "-C", "b", compare=False)
+        if built.exit_code:
+            w.complaints.append(f"ninja: {built.stdout!r}")
+        w.tool("ninja", "-C", "b", "-t", "clean", compare=False)
+        if edits:
+            w.write("pre.h", "static inline int pre() { return 2; }\n")
+            w.path("pre.h").touch()
+    shutil.rmtree(w.path("b"))
+    w.path("pre.h").unlink()
+    w.tool("true")
