@@ -8,7 +8,7 @@ from collections.abc import Mapping
 TOOLS = (
     r"(?:.*-)?(?:cc|gcc|g\+\+|c\+\+|cpp|clang|clang\+\+|cc1|cc1plus|cc1obj|cc1objplus|gcc-ar|ar|as|ld|ld\.(?:bfd|gold|lld|mold)|collect2|lto-wrapper|lto1|lld|mold"
     r"|wild|dlltool|strip|objcopy|dwp|llvm-dwp)(?:-[\d.]+)?"
-    r"|(?:da|ba|k|z)?sh|basename|cat|chmod|cp|cut|dirname|expr|false|grep|head|ln|ls|mkdir|mktemp|mv|readlink|realpath|rm|rmdir|sed|sort|tail|test|touch|tr|true|wc"
+    r"|(?:da|ba|k|z)?sh|basename|cat|chmod|cp|cut|dirname|env|expr|false|grep|head|ln|ls|mkdir|mktemp|mv|readlink|realpath|rm|rmdir|sed|sort|tail|test|touch|tr|true|wc"
 )
 """Programs that compilers and the scripts before them run; they read no other variables than those that we see them read.  A shell gets
 its commands from a program or from a script, and what a script reads is in its text."""
