@@ -136,6 +136,18 @@ def test_names_that_cannot_be_found_in_an_object(w: World) -> None:
 
 
 @scenario("sh")
+def test_packed_names(w: World) -> None:
+    """Bitcode and compressed debug information: another checkout's is another one."""
+    needs(CL)
+    w.env["SCCACHE_BASEDIRS"] = f"{w.path('one')}:{w.path('two')}"
+    for options in (("-flto",), ("/clang:-flto",), ("/clang:-g", "/clang:-gz"), ("-fprofile-instr-generate", "-fcoverage-mapping")):
+        for place in ("one", "two"):
+            w.write(f"{place}/a.c", "static int g(void) { return 1; }\nint f(void) { return g(); }\n")
+            w.run(CL, FIXED, *options, "/c", f"{w.path(place)}/a.c", "/Foa.obj", cwd=place, expect=MISS)
+            w.run(CL, FIXED, *options, "/c", f"{w.path(place)}/a.c", "/Foa.obj", cwd=place, expect=HIT)
+
+
+@scenario("sh")
 def test_a_found_header_of_another_checkout_is_not_ours(w: World) -> None:
     """Relative names mean this checkout's headers; those that differ compile anew."""
     needs(CL)

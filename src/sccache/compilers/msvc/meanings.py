@@ -10,6 +10,7 @@ from sccache.compilers.arguments import MissingValue
 from sccache.compilers.c_family import option_tables
 from sccache.compilers.msvc.gathered import DEBUG_EMBEDDED, DEBUG_PDB, Gathered
 from sccache.compilers.msvc.words import Word
+from sccache.compilers.options import clang_cl
 from sccache.compilers.options.msvc import Role
 from sccache.model import Colour, NotCompilation
 
@@ -65,6 +66,7 @@ def _take_clang(gathered: Gathered, argument: arguments.Argument) -> None:
         gathered.dependencies = True
     elif role is _C.DEP_PATH:
         gathered.depfile = argument.value
+    gathered.hides_paths |= argument.name.startswith(clang_cl.PACKS)
     gathered.native_cpu |= role is _C.CPU and argument.value.startswith("native")
     gathered.records_cwd |= role in _RECORDING
 
@@ -75,6 +77,7 @@ def _frontend(gathered: Gathered, word: Word) -> None:
     if row is not None and row.role not in _PLAIN | _RECORDING | _READING | {_C.DEP_QUOTED_TARGET, _C.DEP_TARGET, _C.DEP_PHONY}:
         gathered.refuse(row.name, f"-Xclang {word.value}")
     gathered.records_cwd |= row is not None and row.role in _RECORDING
+    gathered.hides_paths |= word.value.startswith(clang_cl.PACKS)
 
 
 def _backend(gathered: Gathered, word: Word) -> None:

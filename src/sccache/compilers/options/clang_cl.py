@@ -59,6 +59,12 @@ _READ = (
     *("-fsanitize-coverage-allowlist=", "-fsanitize-coverage-ignorelist=", "-fprofile-sample-use=", "-fmodule-map-file="),
 )
 
+PACKS = (
+    *("-flto", "-fprofile-generate", "-fprofile-instr", "-fcoverage-mapping", "-fcs-profile-generate", "-fembed-bitcode", "-gz"),
+    *("-fthin", "-emit-llvm", "--compress-debug"),
+)
+"""Beginnings of options with which names are in the object in a form that cannot be searched: packed, compressed."""
+
 CORE = (
     Option("-Xclang", _NEXT, Role.TO_FRONTEND),
     Option("-mllvm", _NEXT, Role.TO_BACKEND),
@@ -68,7 +74,7 @@ CORE = (
     *(Option(name, _JOINED, Role.TOO_HARD) for name in (*_COVERAGE, *_FILES)),
     *(Option(name, _JOINED, Role.KEY) for name in _READ),
     *(Option(name, _NEXT, Role.KEY) for name in ("-target", "-resource-dir", "-fdebug-compilation-dir", "-isystem")),
-    *(Option(name, _JOINED, Role.PACKS) for name in ("-flto", "-fprofile-generate", "-fcoverage-mapping", "-fcs-profile-generate")),
+    *(Option(name, _JOINED, Role.PACKS) for name in PACKS),
     *(Option(name, _JOINED, Role.DEBUG_EMBEDDED) for name in ("-gdwarf", "-gcodeview", "-gline-tables-only", "-gline-directives-only")),
     *(Option(name, _JOINED, Role.CPU) for name in ("-march=", "-mcpu=", "-mtune=")),
     Option("-fcolor-diagnostics", _NOTHING, Role.COLOUR_ALWAYS),
