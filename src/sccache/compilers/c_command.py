@@ -1,12 +1,12 @@
 """Put together what one command line with one source says: outputs, dep-file, inputs, keys.
 
 Owns: the rules that need the whole command line.  Must not know: how options are spelled.
-I/O: looks whether a profile exists.
+I/O: looks whether a profile exists, reads assembler sources.
 """
 
 from pathlib import Path
 
-from sccache.compilers import depfiles, languages, modules, profiles, side_outputs
+from sccache.compilers import depfiles, inline_assembler, languages, modules, profiles, side_outputs
 from sccache.compilers.arguments import Role
 from sccache.compilers.gathered import Gathered
 from sccache.compilers.offload import NATIVE
@@ -126,13 +126,25 @@ class Command:
             mtimes_matter=self.family == "clang" and main.role == "pch" and Role.PCH_WITHOUT_TIMES not in seen,
             search_args=tuple(gathered.search),
             records_command=Role.RECORDS_COMMAND in seen,
-            needs_observing=language in languages.OFFLOADING or gathered.offload.asked or self._is_modular() or len(gathered.arches) > 1,
+            needs_observing=language in languages.OFFLOADING
+            or gathered.offload.asked
+            or self._is_modular()
+            or self._assembles_files(language),
             made_in=self._made_in(),
         )
 
     def _is_modular(self) -> bool:
-        """Whether compiled modules may be read: those that they import in turn no command line and no text tells."""
-        return bool(self.gathered.seen & _MODULAR) or self.source.endswith(".pcm")
+        """Whether compiled modules may be read, which import others that no text tells; or each architecture has a text of its own."""
+        return len(self.gathered.arches) > 1 or bool(self.gathered.seen & _MODULAR) or self.source.endswith(".pcm")
+
+    def _assembles_files(self, language: Language) -> bool:
+        """Whether the assembler may read files: clang's lists none, and none lists where it looked for them in vain."""
+        if language not in languages.ASSEMBLERS:
+            return False
+        try:
+            return inline_assembler.is_read_from(Path(self.cwd, self.source).read_bytes())
+        except OSError:
+            return False
 
     def _made_in(self) -> tuple[str, ...]:
         """Where gcc puts modules, whose names only the source tells."""

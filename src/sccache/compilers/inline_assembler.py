@@ -1,4 +1,4 @@
-"""Tell whether inline assembler may read files (`.incbin`, `.include`).
+"""Tell whether assembler, inline or in a file of its own, may read files (`.incbin`, `.include`).
 
 clang's own assembler does not list what it reads.  In preprocessed text macros are expanded, so the pieces of an assembler
 string stand side by side: they are joined, escapes undone, and searched.
@@ -15,6 +15,11 @@ _READS = re.compile(rb"\.\s*inc|incbin|\\\(\)|\.altmacro", re.IGNORECASE)
 """The directives, and the macro features by which a name could be put together inside the assembler."""
 _PLAIN_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f", b"a": b"\a", b"b": b"\b"}
 MAX_STATEMENT_BYTES = 1 << 20
+
+
+def is_read_from(source: bytes) -> bool:
+    """Whether assembler text, preprocessed or not, may read a file; True when in doubt."""
+    return _READS.search(source) is not None
 
 
 def may_read_files(text: bytes) -> bool:

@@ -32,6 +32,8 @@ _CLANG_EXTENSIONS: dict[str, Language] = {
     "hipi": Language.HIP_PREPROCESSED,
 }
 """Beside those that gcc knows, too."""
+_NOT_CLANGS = frozenset(("sx",))
+"""Files for the linker, clang 14 says."""
 
 _BY_X: dict[str, Language] = {
     "assembler": Language.ASSEMBLER,
@@ -104,6 +106,8 @@ def from_file_name(name: str, family: str, *, plusplus: bool) -> Language | None
         return None
     if family == "clang" and extension in _CLANG_EXTENSIONS:
         return _CLANG_EXTENSIONS[extension]
+    if family == "clang" and extension in _NOT_CLANGS:
+        return None
     language = _BY_EXTENSION.get(extension)
     return _AS_CXX.get(language, language) if plusplus and language is not None else language
 
