@@ -172,6 +172,20 @@ def test_without_brepro(w: World) -> None:
 
 
 @scenario("sh")
+def test_the_clock_in_a_source(w: World) -> None:
+    """__TIME__ and __DATE__ are not kept; in a header, too."""
+    sources(w)
+    w.write("inc/h.h", "#define H __LINE__\nstatic const char *when = __DATE__ __TIME__;\n")
+    w.write("a.c", '#include "h.h"\nint f(void) { return H + when[0]; }\n')
+    for _ in range(2):
+        w.run(CL, FIXED, "/Iinc", "/c", "a.c", expect=UNCACHED, compare=False)
+    w.remove("a.obj")
+    w.write("inc/h.h", "#define H 1\nstatic const char *when = __FILE__;\n")
+    compile_(w, "/c", "a.c", expect=MISS)
+    compile_(w, "/c", "a.c", expect=HIT)
+
+
+@scenario("sh")
 def test_forced_headers_and_listings(w: World) -> None:
     """/FI, /FA, /Fa; a precompiled header of an unusual name."""
     sources(w)
