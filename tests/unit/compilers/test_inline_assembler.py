@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sccache.compilers.inline_assembler import may_read_files
+from sccache.compilers.inline_assembler import is_read_from, may_read_files
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,17 @@ def test_harmless_text_is_let_through(text: bytes) -> None:
 def test_any_bytes_are_searched(data: bytes) -> None:
     """No text makes it fail."""
     may_read_files(b"asm(" + data)
+
+
+@pytest.mark.parametrize(
+    "text", [b'.include "a.inc"\n', b'.incbin "a.bin"', b" . include x", b'.INCBIN "a"', b'.incbin "\\name\\().bin"', b".altmacro\n"]
+)
+def test_assembler_sources_that_may_read(text: bytes) -> None:
+    """By themselves, or by a macro that puts a name together."""
+    assert is_read_from(text)
+
+
+@pytest.mark.parametrize("text", [b"nop\n", b'#include "a.h"\nnop\n', b"incl %eax\n", b""])
+def test_assembler_sources_that_do_not(text: bytes) -> None:
+    """What the preprocessor includes is seen without."""
+    assert not is_read_from(text)
