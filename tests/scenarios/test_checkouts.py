@@ -19,6 +19,13 @@ def _checkout(w: World, name: str, value: str = "1") -> str:
     return name
 
 
+NAMELESS = """\
+namespace { __attribute__((used)) int inner() { return 1; } }
+static int more() { return 2; }
+int (*pointer)() = more;
+"""
+
+
 def _basedirs(w: World) -> dict[str, str]:
     return {"SCCACHE_BASEDIRS": f"{w.path('one')}:{w.path('two')}"}
 
@@ -177,3 +184,14 @@ def test_basedirs_add_no_misses(arena: Arena, cc: str) -> None:
     build("one", MISS)
     build("two", SHARED)
     assert not w.complaints
+
+
+@scenario("clang")
+def test_names_in_symbols_by_their_digests(w: World, cc: str) -> None:
+    """Microsoft's unnamed namespaces, and unique names for what is internal: another checkout's symbols are others."""
+    w.env.update(_basedirs(w))
+    for option in ("--target=x86_64-pc-windows-msvc", "-funique-internal-linkage-names"):
+        for place in ("one", "two"):
+            w.write(f"{place}/n.cpp", NAMELESS)
+            w.run(cc, option, "-c", f"{w.path(place)}/n.cpp", "-o", "n.o", cwd=place, expect=MISS)
+            w.run(cc, option, "-c", f"{w.path(place)}/n.cpp", "-o", "n.o", cwd=place, expect=HIT)

@@ -3,13 +3,10 @@
 Owns: that translation.  Must not know: tables, how observing works.
 """
 
-from sccache.compilers import languages
+from sccache.compilers import concealing, languages
 from sccache.compilers.observed import ObservedArguments
 from sccache.compilers.options import clang_offload
 from sccache.model import Language, Output, ParsedArguments
-
-_PACKED_ROLES = frozenset({"pch", "module"})
-_PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")
 
 
 def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
@@ -17,7 +14,6 @@ def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
     dep = parsed.depfile
     outputs = (*parsed.outputs, Output("d", dep.path)) if dep else parsed.outputs
     dep_args = ("dependencies", str(dep.system_headers), str(dep.phony), *dep.targets) if dep else ()
-    packed = any(output.role in _PACKED_ROLES for output in parsed.outputs) or _conceals(parsed)
     return ObservedArguments(
         family=family,
         sources=(parsed.source,),
@@ -26,7 +22,7 @@ def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
         key_args=(parsed.language.value, "c++" if parsed.plusplus else "c", *parsed.key_args, *dep_args),
         colour=parsed.colour,
         native_cpu=parsed.native_cpu,
-        hides_paths=packed or any(arg.startswith(_PACKING_OPTIONS) for arg in parsed.key_args),
+        hides_paths=_conceals(parsed) or concealing.hides_paths((output.role for output in parsed.outputs), parsed.key_args),
         statistics_name=languages.statistics_name(parsed.language),
         advanced_name=f"{parsed.language.value} [{family}]",
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from sccache.compilers import environment, languages
+from sccache.compilers import concealing, environment, languages
 from sccache.config.schema import Config, PreprocessorConfig
 from sccache.entry import Entry
 from sccache.hashing.cpu import processor
@@ -28,9 +28,6 @@ from sccache.stages.places import Places
 from sccache.stages.records import Toolchain
 from sccache.stages.roots import Roots
 from sccache.stages.toolchains import Driver
-
-_PACKED_ROLES = frozenset({"pch", "module"})
-_PACKING_OPTIONS = ("-flto", "-gz", "-fembed-bitcode", "-fthinlto", "-emit-llvm", "--compress-debug-sections", "-Wa,--compress-debug")
 
 
 class Job(Struct, frozen=True):
@@ -128,8 +125,7 @@ class Job(Struct, frozen=True):
 
     def hides_paths(self) -> bool:
         """Whether the output may hold paths in compressed or packed form, where they cannot be searched for."""
-        made = any(output.role in _PACKED_ROLES for output in self.parsed.outputs)
-        return made or any(arg.startswith(_PACKING_OPTIONS) for arg in self.parsed.key_args)
+        return concealing.hides_paths((output.role for output in self.parsed.outputs), self.parsed.key_args)
 
     def spells_roots(self) -> bool:
         """Whether the command line names a base directory: if not, `__FILE__` does not either."""

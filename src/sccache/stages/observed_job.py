@@ -246,7 +246,12 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         """Whether the directories that were listed have the same names in them, and files the same times where those are compared."""
         if not all(still_holds(path, names) for path, names in variant.listings):
             return False
-        return not self._is_dated(variant) or times_hold(variant, files)
+        return not self._is_dated(variant) or times_hold(self._timed(variant), files)
+
+    def _timed(self, variant: Variant) -> list[Input]:
+        """Inputs whose times are compared; a precompiled header's own is looked at only to be put into another one."""
+        makes = any(output.path.endswith(self.rules.dated) for output in self.outputs)
+        return [known for known in variant.inputs if makes or not known.path.endswith(".pch")]
 
     def _is_dated(self, variant: Variant) -> bool:
         """Whether something that holds its sources' times is read, or made: who reads it compares them."""
@@ -301,10 +306,10 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         return self.messages.told(self, diagnostics)
 
 
-def times_hold(variant: Variant, files: FileMemory) -> bool:
-    """Whether all inputs have the recorded modification times."""
-    facts = files.facts_many([known.path for known in variant.inputs])
-    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, variant.inputs, strict=True))
+def times_hold(inputs: Sequence[Input], files: FileMemory) -> bool:
+    """Whether these inputs have the recorded modification times."""
+    facts = files.facts_many([known.path for known in inputs])
+    return all(have is not None and have.mtime_ns == known.mtime_ns for have, known in zip(facts, inputs, strict=True))
 
 
 def is_below(path: str, directories: Iterable[str]) -> bool:

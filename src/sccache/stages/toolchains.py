@@ -28,7 +28,10 @@ from sccache.storage.levels import Found, Levels, Update
 
 _TOOL_ENV = ("COMPILER_PATH", "GCC_EXEC_PREFIX", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "SDKROOT", "CCC_OVERRIDE_OPTIONS")
 MAX_REMEMBERED = 4096  # distinct (driver, options) pairs; a kernel build has a few hundred
-PROBE_ENVIRONMENT = ("LC_ALL=C", "LANGUAGE", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS")
+PROBE_ENVIRONMENT = (
+    *("LC_ALL=C", "LANGUAGE", "CL", "_CL_"),
+    *("DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS"),
+)
 """Environment changes under which probes print what we can read, and write nothing."""
 
 

@@ -169,7 +169,7 @@ _NOT_CACHED_PREFIXES = (
 )
 
 _NOT_CACHED_NEXT = (
-    *("-MJ", "--config", "-gen-cdb-fragment-path", "-dumpdir", "-module-dependency-dir"),
+    *("--config", "-gen-cdb-fragment-path", "-dumpdir", "-module-dependency-dir"),
     *("-ccc-arcmt-migrate", "-ccc-objcmt-migrate", "-ccc-gcc-name", "-ccc-install-dir"),
 )
 
@@ -177,6 +177,7 @@ TOO_HARD = (
     *(Option(name, _NOTHING, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED),
     *(Option(name, _JOINED, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_PREFIXES),
     *(Option(name, _NEXT, Role.TOO_HARD_WHEN_COMPILING) for name in _NOT_CACHED_NEXT),
+    Option("-MJ", _EITHER, Role.TOO_HARD_WHEN_COMPILING),
 )
 
 ROWS = (*DRIVER, *FILES_READ, *FILES_WRITTEN, *EMBEDDED, *WORDS_OF_THEIR_OWN, *TOO_HARD)
