@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from sccache.compilers import cuda_steps, diab, hipcc, msvc, nvcc, nvhpc, tasking
 from sccache.compilers.observed import ParseResult, Rules
+from sccache.compilers.options import clang, clang_offload, gcc
 from sccache.compilers.options import clang_cl as clang_cl_options
-from sccache.compilers.options import clang_offload
 from sccache.compilers.options import diab as diab_options
 from sccache.compilers.options import hipcc as hipcc_options
 from sccache.compilers.options import msvc as msvc_options
@@ -59,7 +59,10 @@ def rules_of(tools: str = "", harmless: Mapping[str, str] = MappingProxyType({})
     return msgspec.structs.replace(rules, **more)
 
 
-C_LIKE = {"gcc": rules_of(), "clang": rules_of(clang_offload.TOOLS, conceals=clang_offload.CONCEALS)}
+C_LIKE = {
+    "gcc": rules_of(remarks=gcc.REMARKS),
+    "clang": rules_of(f"{clang_offload.TOOLS}|{clang.TOOLS}", conceals=clang_offload.CONCEALS, dated=(".pch",)),  # modules have no times
+}
 """Of commands that are understood as C compiles are and have to be observed all the same."""
 
 _HIPCC = rules_of(hipcc_options.TOOLS, conceals=clang_offload.CONCEALS, known_script=re.compile(rb"\bhipcc\.pl\b"))

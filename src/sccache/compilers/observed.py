@@ -71,6 +71,8 @@ class Rules(Struct, frozen=True):
     """Beginnings of options whose values are names of files for the compiler, not for what is compiled."""
     dated: tuple[str, ...] = ()
     """Ends of names of files that hold other files' times: the compiler refuses them when one of those is newer."""
+    remarks: re.Pattern[bytes] | None = None
+    """What in an output tells when it was made, and nothing reads."""
     asks_licences: bool = False
     """Its programs ask a server whether they may run; what they are told decides nothing else."""
     known_script: re.Pattern[bytes] | None = None

@@ -67,7 +67,9 @@ def judge(job: ObservedJob, seen: Observation, files: FileMemory, start_ns: int)
         return objection
     places = _Places(job, seen)
     opened: dict[str, Seen | None] = {
-        item.path: item for item in seen.looked if places.is_input(item) and not job.libraries.is_one(item.path)
+        item.path: item
+        for item in seen.looked
+        if places.is_input(item) and not job.libraries.is_one(item.path) and not places.is_renewed(item.path)
     }
     opened |= {item.path: item for item in seen.reads if places.is_input(item)}
     opened |= {path: None for path in (*seen.executed, *seen.images) if path not in opened and not places.is_own(path)}
@@ -236,6 +238,10 @@ class _Places:
         if written is not None:
             return item.index < written
         return not self.is_own(item.path)
+
+    def is_renewed(self, path: str) -> bool:
+        """Whether the run put a further output there: what was there before makes no difference to a program that only looks."""
+        return path in self._first_written and is_below(path, self._job.made_in)
 
     def is_lonely(self, path: str) -> bool:
         """Whether it matters that there is a directory, although nothing in it was read."""

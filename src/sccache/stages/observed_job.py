@@ -6,6 +6,7 @@ Its variants have what an observed run read: files, variables, directories, and 
 Owns: ObservedJob, its keys, restoring.  Must not know: storage, the launcher, how a run is observed, languages.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -276,7 +277,7 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         visit = self.places.enter(self.output_paths())
         try:
             for role, path in further:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                _make_directories(os.path.dirname(path), mask)
                 self._write(entry, role, path, mask)
             for output in reversed(self.outputs):  # what others wait for comes last
                 if entry.has(output.role):
@@ -304,6 +305,15 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
     def told(self, diagnostics: Diagnostics) -> tuple[bytes, bytes]:
         """The streams, naming this checkout."""
         return self.messages.told(self, diagnostics)
+
+
+def _make_directories(path: str, mask: int) -> None:
+    """With the modes that the compiler would give them: the daemon's own are stricter."""
+    if not os.path.isdir(path):
+        _make_directories(os.path.dirname(path), mask)
+        with contextlib.suppress(FileExistsError):  # another compile was faster
+            os.mkdir(path)
+            os.chmod(path, 0o777 & mask)
 
 
 def times_hold(inputs: Sequence[Input], files: FileMemory) -> bool:

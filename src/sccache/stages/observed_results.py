@@ -122,6 +122,8 @@ def _holds_the_time(attempt: Attempt, texts: Sequence[bytes], stamps_s: Abstract
     rules = attempt.job.rules
     if not rules.sources_have_dates or attempt.job.preprocessor.ignore_time_macros:
         return False
+    if rules.remarks is not None:
+        texts = [rules.remarks.sub(b"", text) for text in texts]
     start, end = datetime.fromtimestamp(attempt.start_ns / 1e9, UTC), datetime.now(UTC)
     return any(time_macros.expansions_in(text, start, end) or time_macros.timestamps_in(text, stamps_s) for text in texts)
 
