@@ -10,6 +10,12 @@ from datetime import datetime, timedelta
 TIME, DATE, TIMESTAMP = 1, 2, 4
 """Bits of `FileFacts.time_macros`."""
 
+PIECES = re.compile(
+    rb"(?<!\w)(?:__(?:T|TI|TIM|TIME|TIME_|TIMES|TIMEST|TIMESTA|TIMESTAM|TIMESTAMP|TIMESTAMP_|D|DA|DAT|DATE|DATE_)"
+    rb"|(?:_?TIME|IME|ME|_?DATE|ATE|TE|_?TIMESTAMP|STAMP)__)(?!\w)"
+)
+"""Words that are parts of the macros, to be pasted together."""
+
 _MACROS = ((b"__TIME__", TIME), (b"__DATE__", DATE), (b"__TIMESTAMP__", TIMESTAMP))
 # "Tue Nov 14 22:13:23 2023"
 _TIMESTAMP = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ 0-9]\d \d\d:(\d\d):(\d\d) \d{4}")

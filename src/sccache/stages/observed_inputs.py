@@ -39,6 +39,10 @@ _MACHINE = re.compile(
 )
 """What allocators, thread pools and terminals ask: nothing of it is in a result."""
 _KERNEL = ("/proc/", "/sys/", "/dev/")
+MAX_SOURCE_BYTES = 8 << 20
+"""More than that is a program or data."""
+_SYSTEM = ("/usr/", "/opt/", "/lib", "/etc/", "/bin/", "/proc/")
+"""Where nobody writes sources of his own."""
 _DATES = time_macros.TIME | time_macros.DATE | time_macros.TIMESTAMP
 _TEMPORARY = frozenset(os.path.join("/", name) for name in ("tmp", "var/tmp", "usr/tmp"))
 """Where programs look for a place to write to."""
@@ -284,7 +288,17 @@ def _inputs(job: ObservedJob, opened: Mapping[str, Seen | None], files: FileMemo
             log.debug("%s has a macro whose value is the time", path)
             return TIME_MACROS
         found.append(Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns))
-    return tuple(found)
+    return TIME_MACROS if dates and _pastes_dates(found) else tuple(found)
+
+
+def _pastes_dates(inputs: Iterable[Input]) -> bool:
+    """Whether such a macro may be put together (`a ## b`) where no scan sees it; code for GPUs holds the time in no form that is found."""
+    pastes = has_pieces = False
+    for text in texts(known for known in inputs if not known.path.startswith(_SYSTEM) and known.size <= MAX_SOURCE_BYTES):
+        if b"\0" not in text[:1024]:
+            pastes = pastes or b"##" in text
+            has_pieces = has_pieces or time_macros.PIECES.search(text) is not None
+    return pastes and has_pieces
 
 
 def _is_binary(path: str) -> bool:

@@ -227,6 +227,15 @@ def test_macros_for_dates(place: Place) -> None:
     place.found(reads=(place.read("h.h"),))
 
 
+def test_macros_for_dates_that_are_pasted_together(place: Place) -> None:
+    """In two files, too; a piece alone, or pasting alone, is nothing."""
+    place.file("paste.h", b"#define P(a, b) a ## b\n")
+    place.file("use.cu", b"const char *now = P(__TI, ME__);\n")
+    place.found(reads=(place.read("paste.h"),))
+    place.found(reads=(place.read("use.cu"),))
+    assert place.judge(reads=(place.read("paste.h"), place.read("use.cu"))) == TIME_MACROS
+
+
 def spelled(place: Place, content: bytes, *args: str) -> tuple[str, ...]:
     header = place.file("h.h", content)
     program = msgspec.structs.replace(place.job.program, args=tuple(arg.replace("HERE", str(place.folder)) for arg in args))
