@@ -1,1 +1,0 @@
-"""Distributed compilation: a scheduler, workers, and what a client needs of them."""
