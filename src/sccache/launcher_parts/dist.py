@@ -17,7 +17,7 @@ EXIT_NOT_THERE = 2
 
 def main(argv: Sequence[str]) -> int:
     """Run the distribution's command line if this version has one."""
-    if importlib.util.find_spec("sccache.dist.cli") is None:
+    if importlib.util.find_spec("sccache.dist") is None:
         sys.stderr.write("sccache-dist: error: this version of pysccache cannot distribute compiles yet\n")
         return EXIT_NOT_THERE
     from sccache.dist.cli import main as command  # type: ignore[import-not-found,unused-ignore]
