@@ -369,3 +369,14 @@ def test_cmake_with_a_precompiled_header(w: World) -> None:
     shutil.rmtree(w.path("b"))
     w.path("pre.h").unlink()
     w.tool("true")
+
+
+@scenario("sh")
+def test_an_output_that_is_a_link(w: World) -> None:
+    """Whether it is replaced or written through is the compiler's affair."""
+    sources(w)
+    compile_(w, "/c", "a.c", "/Foa.obj", expect=MISS)
+    w.remove("a.obj")
+    w.write("real.obj", "old")
+    w.symlink("a.obj", "real.obj")
+    compile_(w, "/c", "a.c", "/Foa.obj")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections import Counter
 
-from arena import HIT, RECOMPILE, Arena, World, needs, scenario
+from arena import HIT, MISS, RECOMPILE, Arena, World, needs, scenario
 
 NVCC = shutil.which("nvcc") or "nvcc"
 SOURCE = """\
@@ -122,3 +122,15 @@ def _started(w: World, *options: str) -> Counter[str]:
     w.product.settled_counts(w.environment())
     found = re.findall(r'^\d+ +execve\("[^"]*?([^"/]+)", .* = 0$', trace.read_text(), re.MULTILINE)
     return Counter(found)
+
+
+@scenario("sh", programs=["nvcc"])
+def test_an_output_that_is_a_link(w: World) -> None:
+    """cicc writes PTX through it."""
+    w.write("l.cu", "__global__ void k(float *a) { *a = 1; }\n")
+    words = ("nvcc", "-arch=sm_80", "-ptx", "l.cu", "-o", "l.ptx")
+    w.run(*words, expect=MISS)
+    w.remove("l.ptx")
+    w.write("real.ptx", "old")
+    w.symlink("l.ptx", "real.ptx")
+    w.run(*words)

@@ -73,6 +73,8 @@ class Rules(Struct, frozen=True):
     """Ends of names of files that hold other files' times: the compiler refuses them when one of those is newer."""
     remarks: re.Pattern[bytes] | None = None
     """What in an output tells when it was made, and nothing reads."""
+    replaces_links: bool = False
+    """Each output replaces what stands at its place, links too; else a compile whose output is a link is left to the compiler."""
     asks_licences: bool = False
     """Its programs ask a server whether they may run; what they are told decides nothing else."""
     known_script: re.Pattern[bytes] | None = None

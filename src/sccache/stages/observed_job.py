@@ -274,6 +274,8 @@ class ObservedJob(Struct, frozen=True, kw_only=True):
         for path in (*self.output_paths(), *(path for _, path in further)):
             if os.path.lexists(path) and os.path.exists(path) and not os.stat(path).st_mode & 0o222:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            if os.path.islink(path) and not self.rules.replaces_links:
+                raise OSError(errno.ELOOP, "only the compiler knows whether it writes through this link", path)
         visit = self.places.enter(self.output_paths())
         try:
             for role, path in further:

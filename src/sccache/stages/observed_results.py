@@ -167,6 +167,8 @@ def _outputs(attempt: Attempt, further: Sequence[str]) -> tuple[ProducedFile, ..
         elif output.required:
             return "output missing"
     wanted += [(job.further_role(path), path) for path in further]
+    if not observed_inputs.are_text([role for role, _ in wanted]):
+        return observed_inputs.UNKNOWN  # a name that no entry can hold
     try:
         return tuple(_read(job, role, path) for role, path in wanted)
     except OSError:

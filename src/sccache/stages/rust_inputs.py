@@ -31,6 +31,7 @@ RULES = Rules(
     clock="procedural macro reads the clock",
     network="procedural macro uses the network",
     writes="procedural macro writes files",
+    replaces_links=True,
 )
 """A linker and its kin are all that rustc runs of itself; everything else was run by a macro."""
 

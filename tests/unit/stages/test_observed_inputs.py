@@ -264,6 +264,22 @@ def test_further_files_are_restored_only_where_they_may_be(place: Place) -> None
                 job.restore(open_entry(blob, key))
 
 
+def test_an_output_that_is_a_link_is_the_compilers(place: Place) -> None:
+    """Some write through it, some replace it."""
+    key = digest(b"linked").hex()
+    entry = open_entry(
+        pack((ProducedFile("obj", b"y"),), [Diagnostics(b"", b"", b"")], depends=(), made_by="", bound_to=b"", level=1, key=key), key
+    )
+    (place.folder / "real.o").write_bytes(b"old")
+    (place.folder / "out" / "a.o").symlink_to(place.folder / "real.o")
+    with pytest.raises(OSError, match="link"):
+        place.job.restore(entry)
+    assert (place.folder / "real.o").read_bytes() == b"old"
+    (place.folder / "out" / "a.o").unlink()
+    place.job.restore(entry)
+    assert (place.folder / "out" / "a.o").read_bytes() == b"y"
+
+
 def test_times_count_beside_a_precompiled_header(place: Place) -> None:
     """clang refuses one whose headers are newer."""
     header = place.file("h.h")
