@@ -124,11 +124,11 @@ def _started(w: World, *options: str) -> Counter[str]:
     return Counter(found)
 
 
-@scenario("sh", programs=["nvcc"])
+@scenario(NVCC)
 def test_an_output_that_is_a_link(w: World) -> None:
     """cicc writes PTX through it."""
     w.write("l.cu", "__global__ void k(float *a) { *a = 1; }\n")
-    words = ("nvcc", "-arch=sm_80", "-ptx", "l.cu", "-o", "l.ptx")
+    words = (NVCC, "-arch=sm_80", "-ptx", "l.cu", "-o", "l.ptx")
     w.run(*words, expect=MISS)
     w.remove("l.ptx")
     w.write("real.ptx", "old")
