@@ -1,0 +1,1 @@
+"""Distributed compilation: scheduler, workers, and the client's side of both."""

@@ -1,0 +1,1 @@
+"""Where a worker runs what others ask it to compile."""
