@@ -17,6 +17,8 @@ from msgspec import Struct
 VERSION = 2
 """Of everything here: a scheduler or worker of another version refuses with a sentence."""
 DIGEST_BYTES = 32
+OWN_DIRECTORY = b"/.sccache"
+"""Where a sandbox has the worker's own files, the observer and its report: nothing of a job may be there."""
 
 
 class Allocate(Struct, frozen=True):
@@ -175,6 +177,8 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     outputs: tuple[OutputFile, ...]
     report: bytes = b""
     """The observer's, where it was asked for."""
+    left: tuple[bytes, ...] = ()
+    """Where that was asked for: what else the command left behind, made or changed or removed, beside outputs and directories; not in /tmp."""
     wall_ns: int = 0
     cpu_ns: int = 0
 
