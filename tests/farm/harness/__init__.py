@@ -1,0 +1,1 @@
+"""What the tests of distributed compilation are written with."""
