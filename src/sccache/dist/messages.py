@@ -17,6 +17,8 @@ from msgspec import Struct
 VERSION = 2
 """Of everything here: a scheduler or worker of another version refuses with a sentence."""
 DIGEST_BYTES = 32
+FILE_TIME_S = 1_000_000_000
+"""The modification time of every file of a job's tree, on the worker: one that gets into an output is known by it."""
 OWN_DIRECTORY = b"/.sccache"
 """Where a sandbox has the worker's own files, the observer and its report: nothing of a job may be there."""
 
@@ -178,7 +180,7 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     report: bytes = b""
     """The observer's, where it was asked for."""
     left: tuple[bytes, ...] = ()
-    """Where that was asked for: what else the command left behind, made or changed or removed, beside outputs and directories; not in /tmp."""
+    """Where that was asked for: what else the command left behind, made, changed or removed, but outputs, directories and what is in /tmp."""
     wall_ns: int = 0
     cpu_ns: int = 0
 
