@@ -1,0 +1,581 @@
+"""The scheduler's rules, one by one; time is a number that the test says."""
+
+from itertools import count
+
+import pytest
+
+from sccache.dist.messages import Allocate, Heartbeat, Report
+from sccache.dist.scheduler import COUNTS, Decision, Grant, Refusal, Rules, Scheduler
+
+TOOLCHAIN = "ab" * 32
+OTHER = "cd" * 32
+
+
+class Farm:
+    """A scheduler, with the words that workers and clients say to it."""
+
+    def __init__(self, **rules: float) -> None:
+        jobs, self.tickets = (f"{number:032x}" for number in count(1)), count(1)
+        self.scheduler = Scheduler(lambda: next(jobs), 0.0, Rules(**rules))
+        self.now = 100.0
+
+    def beat(self, name: str, running=(), *, cores=2, slots=None, nonce="n", toolchains=(), draining=False) -> list[Decision]:
+        heartbeat = Heartbeat(nonce, cores, cores if slots is None else slots, f"key of {name}", "ff", running, toolchains, draining)
+        self.answer, decisions = self.scheduler.heartbeat(name, heartbeat, self.now)
+        return decisions
+
+    def ask(self, client="c", toolchain=TOOLCHAIN, **more) -> list[Decision]:
+        return self.scheduler.ask(next(self.tickets), client, Allocate(toolchain, **more), self.now)
+
+    def place(self, client="c", toolchain=TOOLCHAIN, **more) -> Grant:
+        (grant,) = self.ask(client, toolchain, **more)
+        assert isinstance(grant, Grant), grant
+        return grant
+
+    def refused(self, **more) -> Refusal:
+        (refusal,) = self.ask(**more)
+        assert isinstance(refusal, Refusal), refusal
+        return refusal
+
+    def started(self, *grants: Grant) -> None:
+        for grant in grants:
+            assert self.scheduler.report(grant.worker.address, Report(grant.worker.nonce, (grant.job,)), self.now) == []
+
+    def finished(self, *grants: Grant) -> list[Decision]:
+        decisions: list[Decision] = []
+        for grant in grants:
+            decisions += self.scheduler.report(grant.worker.address, Report(grant.worker.nonce, (), (grant.job,)), self.now)
+        return decisions
+
+    @property
+    def in_progress(self) -> int:
+        return self.scheduler.status().in_progress
+
+
+@pytest.fixture
+def farm() -> Farm:
+    return Farm()
+
+
+def addresses(decisions: list[Decision]) -> list[str]:
+    return [decision.worker.address for decision in decisions if isinstance(decision, Grant)]
+
+
+# -- who gets a job
+
+
+def test_load_is_weight_by_cores(farm):
+    """A machine of eight cores gets four times the jobs of one of two."""
+    farm.beat("small", cores=2)
+    farm.beat("large", cores=8)
+    places = [farm.place(toolchain=f"{number:064x}").worker.address for number in range(10)]
+    assert (places.count("small"), places.count("large")) == (2, 8)
+
+
+def test_heavy_job_counts_for_more(farm):
+    """After one job of weight 3 on one worker the next three go to the other."""
+    farm.beat("a", cores=4, toolchains=(TOOLCHAIN,))
+    farm.beat("b", cores=4, toolchains=(TOOLCHAIN,))
+    first = farm.place(weight=3.0).worker.address
+    rest = [farm.place().worker.address for _ in range(3)]
+    assert first not in rest
+
+
+def test_heavy_job_does_not_wait_for_an_idle_machine(farm):
+    """One free core is enough: whoever is heavy would starve behind the light ones."""
+    farm.beat("a", cores=2)
+    farm.place()
+    farm.place(weight=16.0)
+    assert farm.refused().why == "full"
+
+
+def test_equals_take_turns(farm):
+    """Idle workers are used one after the other, the one that has waited longest first."""
+    for name in "abc":
+        farm.beat(name, toolchains=(TOOLCHAIN,))
+    used = []
+    for _ in range(6):
+        grant = farm.place()
+        used.append(grant.worker.address)
+        farm.started(grant)
+        farm.finished(grant)
+    assert used == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_slots_are_the_limit(farm):
+    """A worker that runs less than it has cores gets no more than it runs."""
+    farm.beat("a", cores=8, slots=3)
+    for _ in range(3):
+        farm.place()
+    assert farm.refused().why == "full"
+
+
+def test_many_light_jobs_are_limited_by_slots_too(farm):
+    """They weigh nothing, yet each needs a place."""
+    farm.beat("a", cores=2, slots=3)
+    for _ in range(3):
+        farm.place(weight=0.0001)
+    assert farm.refused().why == "full"
+
+
+def test_weights_come_back_to_nothing(farm):
+    """Thousands of odd weights leave no rest behind."""
+    farm.beat("a", cores=4)
+    for number in range(3000):
+        grant = farm.place(weight=0.1 + number % 7 / 3)
+        farm.finished(grant)
+    assert farm.scheduler.fleet.workers["a"].used == 0
+
+
+# -- toolchains
+
+
+def test_a_worker_with_the_toolchain_is_preferred(farm):
+    """As long as it is not much busier than the others."""
+    farm.beat("a", cores=4)
+    farm.beat("b", cores=4, toolchains=(TOOLCHAIN,))
+    places = [farm.place() for _ in range(5)]
+    assert addresses(places) == ["b", "b", "b", "b", "a"]
+    assert [place.has_toolchain for place in places] == [True, True, True, True, False]
+
+
+def test_a_toolchain_on_its_way_counts(farm):
+    """The second job follows the first: the toolchain is sent once."""
+    farm.beat("a", cores=4)
+    farm.beat("b", cores=4)
+    places = [farm.place() for _ in range(3)]
+    assert len(set(addresses(places))) == 1
+    assert not any(place.has_toolchain for place in places), "nobody has seen it there yet"
+
+
+def test_a_toolchain_that_did_not_arrive_counts_no_more(farm):
+    """The worker's own list is the truth, as soon as no job brings it there any more."""
+    farm.beat("a")
+    farm.beat("b")
+    grant = farm.place()
+    farm.finished(grant)
+    farm.beat(grant.worker.address)
+    assert farm.scheduler.fleet.holders() == {}
+    assert farm.place().worker is not grant.worker
+
+
+def test_an_evicted_toolchain_is_forgotten(farm):
+    """What a heartbeat does not name is not there."""
+    farm.beat("a", toolchains=(TOOLCHAIN, OTHER))
+    assert farm.scheduler.fleet.holders() == {TOOLCHAIN: 1, OTHER: 1}
+    farm.beat("a", toolchains=(OTHER,))
+    assert farm.scheduler.fleet.holders() == {OTHER: 1}
+
+
+def test_many_holders(farm):
+    """Where hundreds have it, the least loaded of them gets the job, though others are idle."""
+    for number in range(200):
+        farm.beat(f"with-{number}", cores=2, toolchains=(TOOLCHAIN,))
+    farm.beat("without", cores=2)
+    places = [farm.place() for _ in range(200)]
+    assert len(set(addresses(places))) == 200
+    assert all(place.has_toolchain for place in places)
+
+
+def test_many_holders_that_are_full(farm):
+    """The idle one without gets it."""
+    for number in range(100):
+        farm.beat(f"with-{number}", cores=1, toolchains=(TOOLCHAIN,))
+    farm.beat("without", cores=1)
+    places = [farm.place() for _ in range(101)]
+    assert places[-1].worker.address == "without"
+
+
+# -- workers that fail
+
+
+def test_whom_the_client_excludes(farm):
+    """Not there, even if nobody else is left."""
+    farm.beat("a", toolchains=(TOOLCHAIN,))
+    farm.beat("b")
+    assert farm.place(without=("a",)).worker.address == "b"
+    refusal = farm.refused(without=("a", "b"), wait_s=60.0)
+    assert refusal.why == "alone"
+    assert "failed" in refusal.reason
+
+
+def test_a_suspect_is_the_last_resort(farm):
+    """What one client met spares the others the same; a suspect is better than nobody."""
+    farm.beat("a", cores=1, toolchains=(TOOLCHAIN,))
+    farm.beat("b", cores=1)
+    farm.beat("c", cores=1)
+    farm.place(without=("a",))
+    farm.place("another client")
+    assert farm.place("another client").worker.address == "a"
+
+
+def test_the_oldest_suspect_first(farm):
+    """Whose failure is longest ago may have recovered."""
+    farm.beat("a")
+    farm.beat("b")
+    farm.ask(without=("b", "a", "b"))
+    farm.now += 1
+    farm.ask(without=("a",))
+    assert farm.place().worker.address == "b"
+
+
+def test_suspicion_ends(farm):
+    """After a while it is one of many again."""
+    farm.beat("a", toolchains=(TOOLCHAIN,))
+    farm.beat("b")
+    farm.finished(farm.place(without=("a",)))
+    farm.beat("b")
+    for _ in range(6):
+        farm.now += 10
+        farm.beat("a", toolchains=(TOOLCHAIN,))
+        farm.beat("b")
+        farm.scheduler.tick(farm.now)
+    assert farm.place().worker.address == "a"
+
+
+def test_a_waiting_job_may_go_to_a_suspect(farm):
+    """It has waited until all were busy; it does not wait for the end of the suspicion."""
+    farm.beat("a", cores=1)
+    taken = farm.place()
+    assert farm.ask(wait_s=60.0) == []
+    farm.ask("another", without=("a",))
+    (grant,) = farm.finished(taken)
+    assert isinstance(grant, Grant)
+
+
+def test_unknown_workers_in_without(farm):
+    """Nobody is made up from a client's words."""
+    farm.beat("a")
+    farm.place(without=("x", "y"))
+    assert list(farm.scheduler.fleet.workers) == ["a"]
+    assert not farm.scheduler.fleet.suspects
+
+
+# -- the queue
+
+
+def test_waiting_is_served_when_a_job_ends(farm):
+    """In order; the place goes to the next at once."""
+    farm.beat("a", cores=1)
+    first = farm.place()
+    assert farm.ask(wait_s=30.0) == []
+    assert farm.ask(wait_s=30.0) == []
+    farm.now += 3
+    (second,) = farm.finished(first)
+    assert isinstance(second, Grant)
+    assert (second.ticket, second.waited_s) == (2, 3.0)
+    (third,) = farm.finished(second)
+    assert isinstance(third, Grant)
+    assert third.ticket == 3
+
+
+def test_waiting_is_served_when_a_worker_comes(farm):
+    """All that it takes."""
+    farm.beat("a", cores=1)
+    farm.place()
+    for _ in range(3):
+        farm.ask(wait_s=30.0)
+    assert addresses(farm.beat("b", cores=2)) == ["b", "b"]
+    assert farm.scheduler.status().waiting == 1
+
+
+def test_lines_are_served_in_turn(farm):
+    """A client with a hundred requests does not keep another's first one waiting."""
+    farm.beat("a", cores=1)
+    last = farm.place()
+    for _ in range(100):
+        farm.ask("greedy", wait_s=30.0)
+    farm.ask("modest", wait_s=30.0)
+    farm.ask("modest", wait_s=30.0)
+    tickets = []
+    for _ in range(4):
+        (last,) = farm.finished(last)
+        tickets.append(last.ticket)
+    assert tickets == [2, 102, 3, 103]
+
+
+def test_waiting_without_one(farm):
+    """A place at a worker that has failed the client is for the next one who may have it."""
+    farm.beat("a", cores=1)
+    farm.beat("b", cores=1)
+    places = {grant.worker.address: grant for grant in (farm.place(), farm.place())}
+    farm.ask("x", without=("a",), wait_s=30.0)
+    farm.ask("y", wait_s=30.0)
+    (grant,) = farm.finished(places["a"])
+    assert (grant.ticket, grant.worker.address) == (4, "a")
+    (grant,) = farm.finished(places["b"])
+    assert (grant.ticket, grant.worker.address) == (3, "b")
+
+
+def test_waiting_ends_with_the_clients_patience(farm):
+    """Refused by a tick; what is asked for is capped."""
+    farm.beat("a", cores=1)
+    farm.started(farm.place())
+    farm.ask(wait_s=5.0)
+    farm.ask(wait_s=1e6)
+    farm.now += 5
+    farm.beat("a", running=("0" * 31 + "1",), cores=1)
+    (refusal,) = farm.scheduler.tick(farm.now)
+    assert (refusal.ticket, refusal.why) == (2, "late")
+    farm.now += 55
+    (refusal,) = farm.scheduler.tick(farm.now)
+    assert (refusal.ticket, refusal.why) == (3, "late")
+    assert farm.scheduler.tick(farm.now + 1e9) == []
+
+
+def test_who_leaves_the_queue_gets_nothing(farm):
+    """The place goes to the next one."""
+    farm.beat("a", cores=1)
+    first = farm.place()
+    farm.ask(wait_s=30.0)
+    farm.ask(wait_s=30.0)
+    farm.scheduler.leave(2)
+    farm.scheduler.leave(2)
+    (grant,) = farm.finished(first)
+    assert grant.ticket == 3
+    assert farm.scheduler.counts["left"] == 1
+
+
+def test_the_queue_is_bounded_and_the_longest_line_gives_way():
+    """Whoever asks for a lot is turned away first, and not for another's sake only."""
+    farm = Farm(most_waiting=4)
+    farm.beat("a", cores=1)
+    farm.place()
+    for _ in range(4):
+        assert farm.ask("greedy", wait_s=30.0) == []
+    assert farm.refused(client="greedy", wait_s=30.0).ticket == 6
+    (refusal,) = farm.ask("modest", wait_s=30.0)
+    assert (refusal.ticket, refusal.why) == (5, "crowded")
+    assert refusal.retry_after_s > 0
+    assert farm.scheduler.status().waiting == 4
+
+
+def test_no_worker_at_all(farm):
+    """Refused at once, as soon as those that are there have had time to say so."""
+    assert farm.refused(wait_s=60.0).why == "alone"
+    farm.now = 1.0
+    assert farm.ask(wait_s=60.0) == []
+    assert len(addresses(farm.beat("a"))) == 1
+
+
+# -- jobs from grant to end
+
+
+def test_an_unclaimed_grant_is_dropped(farm):
+    """After a minute, and the place is given to who waits."""
+    farm.beat("a", cores=1)
+    farm.place()
+    farm.ask(wait_s=60.0)
+    farm.now += 59
+    farm.beat("a", cores=1)
+    assert farm.scheduler.tick(farm.now) == []
+    farm.now += 1
+    decisions = farm.scheduler.tick(farm.now)
+    assert [type(decision) for decision in decisions] == [Refusal], "its own patience ended at that very moment"
+    assert farm.in_progress == 0
+    assert farm.scheduler.counts["unclaimed"] == 1
+
+
+def test_a_started_job_is_not_dropped(farm):
+    """However long it runs, as long as heartbeats have it."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    for _ in range(100):
+        farm.now += 10
+        farm.beat("a", running=(grant.job,), cores=1)
+        assert farm.scheduler.tick(farm.now) == []
+    assert farm.in_progress == 1
+
+
+def test_a_heartbeat_claims_too(farm):
+    """The report was lost."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.beat("a", running=(grant.job,), cores=1)
+    farm.now += 70
+    farm.beat("a", running=(grant.job,), cores=1)
+    farm.scheduler.tick(farm.now)
+    assert farm.in_progress == 1
+
+
+def test_what_is_given_back_is_free(farm):
+    """The client hung up before it was told."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.ask(wait_s=9.0)
+    (next_one,) = farm.scheduler.give_back(grant, farm.now)
+    assert isinstance(next_one, Grant)
+    assert farm.scheduler.give_back(grant, farm.now) == []
+
+
+def test_what_has_started_is_not_given_back(farm):
+    """The client was told after all."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    assert farm.scheduler.give_back(grant, farm.now) == []
+    assert farm.in_progress == 1
+
+
+# -- what workers say, in any order
+
+
+def test_a_lost_report_of_an_end(farm):
+    """Gone with the second heartbeat that does not have it: the first may have been written before it began."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    farm.beat("a", cores=1)
+    assert farm.in_progress == 1
+    farm.beat("a", cores=1)
+    assert farm.in_progress == 0
+    assert farm.scheduler.counts["vanished"] == 1
+
+
+def test_a_heartbeat_that_was_overtaken_by_an_end(farm):
+    """It does not bring the job back to life; a later one would."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    farm.finished(grant)
+    farm.beat("a", running=(grant.job,), cores=1)
+    assert farm.in_progress == 0
+    farm.beat("a", running=(grant.job,), cores=1)
+    assert farm.in_progress == 1
+
+
+def test_an_end_that_overtakes_the_start(farm):
+    """The job is over."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.finished(grant)
+    farm.started(grant)
+    assert farm.in_progress == 0
+
+
+def test_a_restarted_scheduler_relearns(farm):
+    """What runs takes its place; nothing that a worker runs is lost."""
+    farm.beat("a", running=("x", "y"), cores=2)
+    assert farm.answer.is_new
+    assert farm.in_progress == 2
+    assert farm.refused().why == "full"
+    farm.scheduler.report("a", Report("n", (), ("x",)), farm.now)
+    assert farm.place().worker.address == "a"
+
+
+def test_a_restarted_worker_has_lost_its_jobs(farm):
+    """Another nonce is another life."""
+    farm.beat("a", cores=1)
+    farm.started(farm.place())
+    farm.beat("a", cores=1, nonce="m")
+    assert farm.answer.is_new
+    assert farm.in_progress == 0
+    assert farm.scheduler.counts["lost_jobs"] == 1
+    assert farm.scheduler.status().num_cpus == 1
+    assert farm.place().worker.nonce == "m"
+
+
+def test_a_report_from_an_earlier_life(farm):
+    """Ends nothing."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.scheduler.report("a", Report("an earlier one", (), (grant.job,)), farm.now)
+    farm.scheduler.report("nobody", Report("n", ("x",), (grant.job,)), farm.now)
+    assert farm.in_progress == 1
+    assert farm.scheduler.counts["stale"] == 2
+
+
+def test_a_worker_speaks_of_its_own_jobs_only(farm):
+    """Another's job is not ended by it."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    farm.beat("b", cores=1)
+    farm.scheduler.report("b", Report("n", (), (grant.job,)), farm.now)
+    farm.beat("b", running=(grant.job,), cores=1)
+    farm.beat("b", cores=1)
+    farm.beat("b", cores=1)
+    assert farm.in_progress == 1
+
+
+def test_a_silent_worker_is_lost_and_comes_back(farm):
+    """After three intervals; what it still runs is known again when it speaks."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.started(grant)
+    farm.now += 3 * farm.answer.interval_s
+    farm.scheduler.tick(farm.now)
+    assert (farm.scheduler.status().num_servers, farm.in_progress) == (0, 0)
+    assert farm.refused(wait_s=9.0).why == "alone"
+    farm.beat("a", running=(grant.job,), cores=1)
+    assert farm.answer.is_new
+    assert farm.in_progress == 1
+
+
+def test_speaking_keeps_a_worker(farm):
+    """Others fall silent beside it."""
+    for name in "abc":
+        farm.beat(name)
+    for _ in range(10):
+        farm.now += farm.answer.interval_s
+        farm.beat("b")
+        farm.scheduler.tick(farm.now)
+    assert list(farm.scheduler.fleet.workers) == ["b"]
+
+
+def test_a_large_farm_speaks_less_often(farm):
+    """At most fifty heartbeats a second, and nobody is lost for it."""
+    for _ in range(2):
+        farm.now += 4
+        for number in range(1000):
+            farm.beat(f"w{number}")
+    assert farm.answer.interval_s == 20.0
+    farm.now += 59
+    farm.scheduler.tick(farm.now)
+    assert farm.scheduler.status().num_servers == 1000
+
+
+def test_a_draining_worker_gets_nothing_and_goes(farm):
+    """With its last job; it is not missed."""
+    farm.beat("a", cores=2)
+    grant = farm.place()
+    farm.started(grant)
+    farm.beat("a", running=(grant.job,), draining=True)
+    assert farm.refused().why == "full"
+    farm.finished(grant)
+    assert farm.refused().why == "full"
+    farm.beat("a", draining=True)
+    farm.beat("a", draining=True)
+    assert farm.scheduler.status().num_servers == 0
+    assert (farm.scheduler.counts["drained"], farm.scheduler.counts["lost"], farm.scheduler.counts["joined"]) == (1, 0, 1)
+
+
+def test_a_worker_grows(farm):
+    """What a heartbeat says of cores and slots counts from then on."""
+    farm.beat("a", cores=1)
+    farm.place()
+    farm.ask(wait_s=5.0)
+    assert len(addresses(farm.beat("a", cores=4))) == 1
+    assert farm.scheduler.status().num_cpus == 4
+
+
+def test_a_scheduler_that_ends(farm):
+    """All that wait are told so, all that ask too; workers are listened to."""
+    farm.beat("a", cores=1)
+    grant = farm.place()
+    farm.ask(wait_s=30.0)
+    farm.ask(wait_s=30.0)
+    assert [decision.why for decision in farm.scheduler.end() if isinstance(decision, Refusal)] == ["ending", "ending"]
+    assert farm.finished(grant) == []
+    assert farm.refused(wait_s=5.0).why == "ending"
+
+
+def test_all_that_is_counted_is_explained(farm):
+    """Each count has a line in the table that becomes the help of /metrics."""
+    farm.beat("a", cores=1)
+    farm.place()
+    farm.refused()
+    farm.now += 1000
+    farm.scheduler.tick(farm.now)
+    assert set(farm.scheduler.counts) <= set(COUNTS)
