@@ -180,7 +180,7 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     report: bytes = b""
     """The observer's, where it was asked for."""
     left: tuple[bytes, ...] = ()
-    """Where that was asked for: what else the command left behind, made, changed or removed, but outputs, directories and what is in /tmp."""
+    """Where that was asked for: what else the command left behind (made, changed, removed), without outputs, directories and /tmp."""
     wall_ns: int = 0
     cpu_ns: int = 0
 
