@@ -28,7 +28,7 @@ from sccache.hashing.digest import digest_stream
 __all__ = ["ArchiveError", "Limits", "PackedMember", "digest_of", "names", "pack", "unpack"]
 
 LEVEL = 3
-"""Measured on clang 14 (110 MB) with four threads, CPU time: level 1 takes 0.23 s for 35.5 MB, 3 0.39 s for 31.3 MB, 6 1.0 s for 28.8 MB."""
+"""Measured on clang 14 (110 MB) with four threads, CPU time: level 1: 0.23 s, 35.5 MB; 3: 0.39 s, 31.3 MB; 6: 1.0 s, 28.8 MB."""
 JOB_BYTES = 8 << 20
 """What one thread compresses at a time.  A change changes every id."""
 DIRECTORY_MODE = 0o755
