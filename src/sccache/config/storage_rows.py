@@ -156,7 +156,8 @@ MULTILEVEL = (
             field="multilevel.write_error_policy", lenient=True),
 )  # fmt: skip
 DIST = (
-    Setting("dist.scheduler_url", "", parse.TEXT, None, "The scheduler's address, http or https.", Scope.DAEMON, "dist.scheduler_url"),
+    Setting("dist.scheduler_url", "", parse.SCHEDULER_URL, None, "The scheduler's address, http or https.",
+            Scope.DAEMON, "dist.scheduler_url"),
     Setting("dist.auth", "", parse.AUTH, None,
             "How to authenticate: a table with `type` = `token`, `oauth2_code_grant_pkce` or `oauth2_implicit`.",
             Scope.DAEMON, "dist.auth", secret=True),

@@ -158,3 +158,41 @@ def test_no_auth(table: object):
     """Others are refused."""
     with pytest.raises(ValueError, match="value is invalid"):
         parse.auth_from_file(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://farm.example", "http://farm.example/"),
+        ("https://farm.example:10600/", "https://farm.example:10600/"),
+        ("HTTP://[::1]:10600", "http://[::1]:10600/"),
+        ("192.168.1.1:10600", "http://192.168.1.1:10600/"),
+        ("farm:10600", "http://farm:10600/"),
+    ],
+)
+def test_scheduler_url(text: str, url: str):
+    """An address and a port alone are one of http, as they always were."""
+    assert parse.parse_scheduler_url(text) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ftp://farm", "url not http or https"),
+        ("http://farm/path", "relative path"),
+        ("http://farm/?q", "relative path"),
+        ("http://", "not an address"),
+        ("", "not an address"),
+        ("http://farm:0", "not an address"),
+        ("http://farm:99999", "not an address"),
+        ("http://[::1", "not an address"),
+        ("http://farm one", "not an address"),
+        ("http://fa\rm", "not an address"),
+        ("http://user:s3cret@farm", "not an address"),
+    ],
+)
+def test_no_scheduler_url(text: str, reason: str):
+    """The sentence is sccache's where it has one, and never has a password in it."""
+    with pytest.raises(ValueError, match=reason) as raised:
+        parse.parse_scheduler_url(text)
+    assert "s3cret" not in str(raised.value)
