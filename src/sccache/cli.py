@@ -334,6 +334,31 @@ def _not_yet(invocation: Invocation, _: Context) -> int:
     raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
 
 
+def _package_toolchain(invocation: Invocation, _: Context) -> int:
+    from sccache.compilers import detect
+    from sccache.dist import packaging
+    from sccache.dist.archive import ArchiveError
+    from sccache.dist.client_toolchains import NotDistributable, package
+
+    name, out = invocation.words
+    located = detect.locate(name, os.getcwd(), os.environ.get("PATH", os.defpath))
+    if located is None:
+        raise ConfigError(f"{name} is no program that can be run")
+    executable, family = packaging.recognise(located.path)
+    if not family:
+        raise ConfigError(f"{executable} is no compiler whose toolchain can be packaged automatically")
+    try:
+        packed = package(executable, family, out)
+    except OSError as e:
+        raise ConfigError(f"Failed to package {executable} into {out}: {e}") from e
+    except ArchiveError as e:
+        raise ConfigError(f"Failed to package {executable}: {e}") from e
+    if isinstance(packed, NotDistributable):
+        raise ConfigError(packed.reason)
+    _write(f"Packaged {executable} as toolchain {packed}\n")
+    return EXIT_OK
+
+
 def _check_storage(invocation: Invocation, context: Context) -> int:
     from sccache import check_storage
 
@@ -363,7 +388,7 @@ COMMANDS: dict[Command, Callable[[Invocation, Context], int]] = {
     Command.DEBUG_PREPROCESSOR_CACHE: _debug_preprocessor_cache,
     Command.DIST_STATUS: _dist_status,
     Command.DIST_AUTH: _not_yet,
-    Command.PACKAGE_TOOLCHAIN: _not_yet,
+    Command.PACKAGE_TOOLCHAIN: _package_toolchain,
     Command.COMPILE: _compile,
 }
 

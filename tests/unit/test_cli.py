@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from sccache import __version__, cli, cli_options
 from sccache.cli_options import Command, Invocation, Nothing, UsageError, parse
 from sccache.config.load import load
 from sccache.daemon.state import stats_path
+from sccache.hashing.digest import hex_digest
 from sccache.protocol import address
 from sccache.stats import Stats
 
@@ -266,11 +268,32 @@ def test_dist_status(env: dict[str, str], capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out == '{"Disabled":"disabled"}\n'
 
 
-@pytest.mark.parametrize("argv", [["--dist-auth"], ["--package-toolchain", "/usr/bin/gcc", "out.tar.gz"]])
+@pytest.mark.parametrize("argv", [["--dist-auth"]])
 def test_not_yet(env: dict[str, str], capsys: pytest.CaptureFixture[str], argv: list[str]):
     """What comes with distributed compilation says so."""
     assert cli.main(argv) == 2
     assert "needs distributed compilation" in capsys.readouterr().err
+
+
+def test_package_toolchain(env: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """A compiler becomes an archive; its name is enough, as in a command line."""
+    out = tmp_path / "out.tar.zst"
+    assert cli.main(["--package-toolchain", "gcc", str(out)]) == 0
+    assert capsys.readouterr().out == f"Packaged {shutil.which('gcc')} as toolchain {hex_digest(out.read_bytes())}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "sentence"),
+    [
+        ("/no/such/cc", "x", "/no/such/cc is no program that can be run"),
+        ("/bin/true", "x", "/bin/true is no compiler whose toolchain can be packaged automatically"),
+        ("gcc", "/no/such/directory/x", "Failed to package"),
+    ],
+)
+def test_no_package(env: dict[str, str], capsys: pytest.CaptureFixture[str], name: str, out: str, sentence: str):
+    """What cannot be packaged is an error with a sentence."""
+    assert cli.main(["--package-toolchain", name, out]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_no_error_log(env: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

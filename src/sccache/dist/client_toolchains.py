@@ -211,8 +211,13 @@ def package(executable: str, family: str, out: str) -> str | NotDistributable:
     plan = packaging.plan(executable, family)
     if isinstance(plan, NotDistributable):
         return plan
-    with open(out, "wb") as file:
-        archive.pack(members(plan), file)
+    try:
+        with open(out, "wb") as file:
+            archive.pack(members(plan), file)
+    except BaseException:
+        if os.path.isfile(out):  # no device
+            os.unlink(out)
+        raise
     return archive.digest_of(out)
 
 

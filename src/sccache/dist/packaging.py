@@ -234,6 +234,8 @@ def recognise(executable: str) -> tuple[str, str]:
     text = _answer(executable, "--version")
     if text.startswith(("rustc ", "clippy ")):
         return executable, "rust"
+    if not detect.is_transparent(executable):
+        return executable, ""
     return executable, "clang" if "clang version" in text else "gcc" if "Free Software Foundation" in text else ""
 
 
