@@ -19,7 +19,7 @@ class Placement:
 
     def __init__(self, cores: int, clock: Callable[[], float]) -> None:
         """`cores` compiles may run here beside those of a farm; `clock` gives seconds and never goes back."""
-        self._cores = max(cores, 1)
+        self.cores = max(cores, 1)
         self._clock = clock
         self._running = 0
         self._promised: deque[float] = deque()
@@ -49,7 +49,7 @@ class Placement:
 
     def take(self) -> bool:
         """Keep a core for a compile that is to start now; False if none is free, or others wait for one."""
-        if self._waiting or self.running >= self._cores:
+        if self._waiting or self.running >= self.cores:
             return False
         self._promise()
         return True
@@ -68,7 +68,7 @@ class Placement:
         self._offer()
 
     def _offer(self) -> None:
-        while self._waiting and self.running < self._cores:
+        while self._waiting and self.running < self.cores:
             _, told = self._waiting.popitem(last=False)
             self._promise()
             told()

@@ -1,0 +1,172 @@
+"""The client's way to the scheduler: asking for places, and leaving it alone for a while when it cannot be asked.
+
+    open ── anything but an answer ──▶ closed for PAUSE_S ──▶ one question as a probe ──▶ open, or closed again
+
+Owns: the connections to the scheduler, the token for it, what is told of its trouble.  Must not know: workers, jobs.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from sccache import __version__
+from sccache.config.schema import Config
+from sccache.dist.client_body import sentence_of
+from sccache.dist.kept_tokens import ClientToken, NoToken
+from sccache.dist.messages import Allocate, Granted, Refused
+
+if TYPE_CHECKING:
+    import aiohttp
+
+PAUSE_S = 30.0
+CONNECT_S = 5.0
+ANSWER_S = 10.0
+"""On top of the time that the request itself says."""
+KEEPALIVE_S = 30.0
+MAX_ANSWER_BYTES = 64 << 10
+LOGIN_HINT = "run `sccache --dist-auth`"
+DENIED = {401, 403}
+
+_DECODER: msgspec.json.Decoder[Granted | Refused] = msgspec.json.Decoder(Granted | Refused)
+
+
+class Trouble(Struct, frozen=True):
+    """There was no answer to the question."""
+
+    reason: str
+    """A sentence without secrets."""
+    is_failure: bool = True
+    """False: it was not even asked."""
+
+
+class Limits(Struct, frozen=True):
+    """Seconds."""
+
+    pause_s: float = PAUSE_S
+    connect_s: float = CONNECT_S
+    answer_s: float = ANSWER_S
+
+
+class Scheduler:
+    """One scheduler.  Made without I/O."""
+
+    def __init__(self, config: Config, limits: Limits | None = None) -> None:
+        """Of `config` it is the `dist` section, and where tokens are kept."""
+        self._url = (config.dist.scheduler_url or "").rstrip("/")
+        self._name = _name(self._url)
+        self._token = ClientToken(config)
+        self._has_login = (config.dist.auth or {}).get("type", "token") != "token"
+        self._limits = limits or Limits()
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+        self._closed_until_s = 0.0
+        self._is_probing = False
+        self.trouble = ""
+        """Why it is left alone; empty while it is not."""
+
+    def is_open(self) -> bool:
+        """Whether a question has a chance."""
+        return not self.trouble or (time.monotonic() >= self._closed_until_s and not self._is_probing)
+
+    async def allocate(self, request: Allocate) -> Granted | Refused | Trouble:
+        """The scheduler's word.  A cancelled question leaves its queue."""
+        if not self.is_open():
+            return Trouble(self.trouble, is_failure=False)
+        with self._probe():
+            try:
+                answer = await self._ask(request)
+            except _NoAnswerError as e:
+                self.trouble = str(e)
+                self._closed_until_s = time.monotonic() + self._limits.pause_s
+                return Trouble(self.trouble)
+            self.trouble = ""
+            return answer
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    @contextlib.contextmanager
+    def _probe(self) -> Iterator[None]:
+        """After the pause a single question decides."""
+        if not self.trouble:
+            yield
+            return
+        self._is_probing = True
+        try:
+            yield
+        finally:
+            self._is_probing = False
+
+    async def _ask(self, request: Allocate) -> Granted | Refused:
+        import aiohttp
+
+        session = await self._open()
+        token = self._token.read()
+        if isinstance(token, NoToken):
+            raise _NoAnswerError(f"{token.reason}.")
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        body = msgspec.json.encode(request)
+        try:
+            async with asyncio.timeout(request.wait_s + self._limits.answer_s):
+                try:
+                    return await self._send(session, body, headers)
+                except aiohttp.ServerDisconnectedError:  # it closed the connection while that was idle
+                    return await self._send(session, body, headers)
+        except TimeoutError as e:
+            raise _NoAnswerError(f"The scheduler {self._name} does not answer.") from e
+        except aiohttp.ClientConnectorError as e:
+            raise _NoAnswerError(f"The scheduler {self._name} cannot be reached: {e.os_error.strerror or 'no connection'}.") from e
+        except (aiohttp.ClientError, OSError, ValueError) as e:  # words of the library are not told: an address may hold a password
+            raise _NoAnswerError(f"The exchange with the scheduler {self._name} failed ({type(e).__name__}).") from e
+
+    async def _send(self, session: "aiohttp.ClientSession", body: bytes, headers: dict[str, str]) -> Granted | Refused:
+        async with session.post(f"{self._url}/api/v2/allocate", data=body, headers=headers, allow_redirects=False) as response:
+            text = bytearray()
+            async for piece in response.content.iter_any():
+                text += piece
+                if len(text) > MAX_ANSWER_BYTES:
+                    raise _NoAnswerError(f"The scheduler {self._name} gives an endless answer.")
+            if response.status == 200:
+                try:
+                    return _DECODER.decode(text)
+                except msgspec.MsgspecError as e:
+                    raise _NoAnswerError(f"The scheduler {self._name} gives an answer that is none: is it sccache-dist's?") from e
+            raise _NoAnswerError(self._refusal(response.status, text))
+
+    def _refusal(self, status: int, body: bytes | bytearray) -> str:
+        if status in DENIED:
+            hint = LOGIN_HINT if self._has_login else "look at dist.auth in the configuration file"
+            return f"The scheduler {self._name} refuses the token ({status}): {hint}."
+        return f"The scheduler {self._name} answers {status}{sentence_of(body)}"
+
+    async def _open(self) -> "aiohttp.ClientSession":
+        async with self._opening:
+            if self._session is None:
+                library = await asyncio.to_thread(importlib.import_module, "aiohttp")
+                self._session = library.ClientSession(
+                    # Questions wait in the scheduler's queue, each on its connection: their number is that of compiles.
+                    connector=library.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+                    cookie_jar=library.DummyCookieJar(),
+                    timeout=library.ClientTimeout(total=None, sock_connect=self._limits.connect_s),
+                    headers={"User-Agent": f"sccache/{__version__}", "Accept-Encoding": "identity"},
+                )
+        return self._session
+
+
+class _NoAnswerError(Exception):
+    """With a sentence."""
+
+
+def _name(url: str) -> str:
+    """An address for messages: without user information."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
