@@ -12,16 +12,18 @@ Owns: the order of the stages and what each outcome counts as.  Must not know: s
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from msgspec import Struct
 
 from sccache.model import CompileRequest, Diagnostics, ParsedArguments
 from sccache.observed_pipeline import plain_command
+from sccache.stages import distributed_c, lookup, recipes, results
 from sccache.stages import job as job_stage
-from sccache.stages import lookup, recipes, results
 from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
+from sccache.stages.distribution import Work
 from sccache.stages.flights import Flight, Flights
 from sccache.stages.hands import Answer, Finish, Hands, Ran, Replay, StoreSoon
 from sccache.stages.hot import HotRequests
@@ -70,7 +72,9 @@ class CPipeline:
         key = job.manifest_key()
         if "SCCACHE_RECACHE" in request.env:
             with self._flights.begin(key) as flight:
-                return await self._miss(_Turn(job, hands, flight, "forced recache"), None)
+                turn = _Turn(job, hands, flight, "forced recache")
+                text = await recipes.preprocess(job, hands, self._scratch, self._files) if self._bench.distribution else None
+                return await self._miss(turn, text)
         found = await lookup.direct(job, key, self._files, self._bench.storage)
         if isinstance(found, lookup.Miss) and job.is_direct() and await self._flights.joined(key):
             found = await lookup.direct(job, key, self._files, self._bench.storage)
@@ -102,7 +106,7 @@ class CPipeline:
 
     async def _without_manifest(self, turn: _Turn) -> Answer:
         job = turn.job
-        if self._bench.config.depend_mode and job.is_direct() and recipes.can_depend(job):
+        if self._bench.config.depend_mode and self._bench.distribution is None and job.is_direct() and recipes.can_depend(job):
             return await self._miss(turn, None)
         text = await recipes.preprocess(job, turn.hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why
@@ -140,9 +144,10 @@ class CPipeline:
         finally:
             results.end(attempt)
 
-    async def _compile_and_keep(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> Replay:
+    async def _compile_and_keep(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> Answer:
         job, reason = turn.job, turn.reason
-        ran = await turn.hands.run(recipe.command)
+        ran, is_remote = await self._run(attempt, recipe, turn)
+        answer = Finish(ran.status, bytes(ran.stdout), bytes(ran.stderr)) if is_remote else Replay()
         language, advanced = job.statistics_names()
         log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
         if ran.status != 0:
@@ -159,7 +164,23 @@ class CPipeline:
                 self._stats.count_language("cache_errors", language, advanced)
             self._stats.miss(language, advanced, ran.duration_ns, reason)
             keep_soon(self._store_soon, results.keep(kept, turn.told, self._bench), turn.flight)
-        return Replay()
+        return answer
+
+    async def _run(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> tuple[Ran, bool]:
+        """Compile, here or elsewhere; whether it was elsewhere."""
+        job, text, distribution = turn.job, attempt.text, self._bench.distribution
+
+        async def here() -> Ran:
+            return await turn.hands.run(recipe.command)
+
+        if distribution is None or text is None:
+            return await here(), False
+        objection = distributed_c.objection(job, text)
+        if objection:
+            log.debug("[%s]: compiled here: %s", job.parsed.output, objection)
+            return await here(), False
+        order = partial(distributed_c.order, job, text, recipe, self._bench.memories)
+        return await distribution.run(Work(job.parsed.output, distributed_c.compiler(job), order, job.request.umask), here, turn.hands)
 
     async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:
         ran: Ran = await hands.run(plain_command(request, driver.path, request.argv[1:], driver.name))

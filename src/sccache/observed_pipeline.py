@@ -18,6 +18,7 @@ from sccache.model import CompileRequest, Diagnostics
 from sccache.stages import lookup, observed_results
 from sccache.stages.afterwards import count_trouble, keep_soon, not_kept
 from sccache.stages.bench import Bench
+from sccache.stages.distribution import Work
 from sccache.stages.flights import Flight, Flights
 from sccache.stages.hands import Answer, Command, Exec, Finish, Hands, Ran, Replay, StoreSoon
 from sccache.stages.hot import HotRequests
@@ -40,6 +41,8 @@ class Manner(Struct, frozen=True):
     """Messages reach the caller while the compiler runs."""
     by_steps: BySteps | None = None
     """Does what a command would do in parts that are cached, too; None from it: run the command."""
+    elsewhere: Callable[[Attempt], Work | str] | None = None
+    """The compile for a farm; or why it cannot go there."""
 
 
 class _Turn(Struct, frozen=True):
@@ -133,16 +136,13 @@ class ObservedPipeline:
         job, reason = turn.job, turn.reason
         attempt = observed_results.begin(job, self._scratch, streamed=turn.manner.streamed)
         try:
-            by_steps = await self._by_steps(turn, attempt)
-            ran = by_steps if by_steps is not None else await turn.hands.run(attempt.command)
-            if observed_results.is_unstarted(ran) and attempt.report:
-                ran = await turn.hands.run(observed_results.without_observer(attempt))
-            answer = Replay() if by_steps is None else Finish(0, bytes(ran.stdout), bytes(ran.stderr))
+            ran, is_whole = await self._run(turn, attempt)
+            answer = Replay() if not is_whole else Finish(0, bytes(ran.stdout), bytes(ran.stderr))
             log.debug("[%s]: cache miss (%s), compiled with status %d", job.label, reason, ran.status)
             if ran.status != 0:
                 self._stats.compile_failed(ran.duration_ns)
                 return Replay()
-            done = attempt if turn.manner.by_steps is None or by_steps is not None else _bound(attempt)
+            done = attempt if turn.manner.by_steps is None or is_whole else _bound(attempt)
             kept = await observed_results.collect(done, ran, self._bench, turn.manner.unobserved)
         finally:
             observed_results.end(attempt)
@@ -157,6 +157,27 @@ class ObservedPipeline:
         self._stats.miss(*job.statistics_names(), ran.duration_ns, reason)
         keep_soon(self._store_soon, observed_results.keep(kept, turn.told, self._bench), turn.flight)
         return answer
+
+    async def _run(self, turn: _Turn, attempt: Attempt) -> tuple[Ran, bool]:
+        """Compile; whether that was done for the launcher, by steps or elsewhere: then its answer is this, not its last command's."""
+        by_steps = await self._by_steps(turn, attempt)
+        if by_steps is not None:
+            return by_steps, True
+
+        async def here() -> Ran:
+            ran = await turn.hands.run(attempt.command)
+            if observed_results.is_unstarted(ran) and attempt.report:
+                ran = await turn.hands.run(observed_results.without_observer(attempt))
+            return ran
+
+        distribution, elsewhere = self._bench.distribution, turn.manner.elsewhere
+        if distribution is None or elsewhere is None:
+            return await here(), False
+        work = elsewhere(attempt)
+        if isinstance(work, str):
+            log.debug("[%s]: compiled here: %s", turn.job.label, work)
+            return await here(), False
+        return await distribution.run(work, here, turn.hands)
 
     async def _by_steps(self, turn: _Turn, attempt: Attempt) -> Ran | None:
         if turn.manner.by_steps is None or not attempt.report or "SCCACHE_RECACHE" in turn.job.request.env:

@@ -6,11 +6,13 @@ Owns: what of a Rust command is cached, and what each outcome counts as.  Must n
 import functools
 import logging
 
+import msgspec
+
 from sccache.compilers import rust
 from sccache.compilers.rust import RustArguments, RustQuery
 from sccache.model import CannotCache, CompileRequest, NotCompilation, Terminal
 from sccache.observed_pipeline import Manner, ObservedPipeline, plain_command
-from sccache.stages import rust_inputs, rust_job
+from sccache.stages import distributed_rust, rust_inputs, rust_job
 from sccache.stages.bench import Bench
 from sccache.stages.hands import Answer, Exec, Hands, StoreSoon
 from sccache.stages.rust_toolchains import RustDriver, RustToolchains
@@ -55,7 +57,8 @@ class RustPipeline:
         if job is None:
             command = plain_command(request, request.executable or request.argv[0], request.argv[1:], streamed=True)
             return await self._observed.run_uncached(request, hands, command, counted="SCCACHE_NO_CACHE" not in request.env)
-        return await self._observed.compile(job, _manner(parsed, driver), hands)
+        elsewhere = functools.partial(distributed_rust.work, parsed=parsed, driver=driver, files=self._bench.files)
+        return await self._observed.compile(job, msgspec.structs.replace(_manner(parsed, driver), elsewhere=elsewhere), hands)
 
     async def _ask(self, request: CompileRequest, driver: RustDriver, query: RustQuery, hands: Hands) -> Answer:
         """Questions of cargo to rustc: answered from the cache, and counted as what they are, no compiles."""

@@ -181,6 +181,10 @@ class Stats(Struct):
         self.compiled(compile_ns)
         self.compile_fails += 1
 
+    def distributed(self, worker: str) -> None:
+        """A compile ran on this worker of a farm."""
+        self.dist_compiles[worker] = self.dist_compiles.get(worker, 0) + 1
+
     def stored(self, ns: int) -> None:
         """An entry was written, in `ns`."""
         self.cache_writes += 1

@@ -31,6 +31,8 @@ class Connection:
         """Part of a frame is out: nothing may come between."""
         self._buffer = FrameBuffer()
         self._descriptors: list[int] = []
+        self._asking: list[asyncio.Future[None]] = []
+        """Those who want to know of the peer's end."""
         if received:
             self._buffer.feed(received)
 
@@ -108,6 +110,25 @@ class Connection:
         if command.is_compile and ran.status != messages.STATUS_NOT_STARTED:
             self.ran_compile = True
         return self._with_descriptors(ran)
+
+    async def gone(self) -> None:
+        """Return once the peer has closed: while it waits for us, nothing else comes from it.  Any number may ask at a time."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        if not self._asking:  # a descriptor has one reader
+            loop.add_reader(self.sock.fileno(), self._tell_end)
+        self._asking.append(ended)
+        try:
+            await ended
+        finally:
+            self._asking.remove(ended)
+            if not self._asking:
+                loop.remove_reader(self.sock.fileno())
+
+    def _tell_end(self) -> None:
+        for ended in self._asking:
+            if not ended.done():
+                ended.set_result(None)
 
     def _with_descriptors(self, ran: messages.Ran) -> Ran:
         if len(self._descriptors) != ran.fd_count:

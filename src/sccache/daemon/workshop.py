@@ -18,6 +18,7 @@ import msgspec
 from sccache import __version__
 from sccache.config.schema import Config
 from sccache.daemon import state
+from sccache.daemon.farms import Farms
 from sccache.daemon.storages import Opened, Storages
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest
@@ -56,6 +57,7 @@ class Workshop:
         self._scratch_directory = tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=address.runtime_dir)
         self._scratch = Scratch(self._scratch_directory)
         self._storages = Storages(self._scratch_directory)
+        self._farms = Farms(self.stats)
         self._pipelines: dict[int, tuple[Pipeline, Opened]] = {}
         """By the identity of their Config, which each keeps alive."""
         self._stores: set[asyncio.Task[None]] = set()
@@ -69,6 +71,7 @@ class Workshop:
         await self.flush()
         self.save_soon()
         self._save_files()
+        await self._farms.aclose()
         await self._storages.aclose()
         shutil.rmtree(self._scratch_directory, ignore_errors=True)
 
@@ -101,7 +104,7 @@ class Workshop:
         if known is None:
             if len(self._pipelines) >= MAX_PIPELINES:
                 self._pipelines.clear()
-            bench = Bench(config, opened.levels, self.stats, self._memories)
+            bench = Bench(config, opened.levels, self.stats, self._memories, self._farms.get(config))
             known = Pipeline(bench, self._scratch, partial(self._store_soon, opened)), opened
             self._pipelines[id(config)] = known
         return known
@@ -171,7 +174,7 @@ class Workshop:
             use_preprocessor_cache_mode=config.disk.preprocessor.use_preprocessor_cache_mode,
             version=__version__,
             basedirs=list(config.basedirs),
-            notes=[*filter(None, (opened.note,)), *levels.notes()],
+            notes=[*filter(None, (opened.note, self._farms.note(config))), *levels.notes()],
         )
         return control.Stats(msgspec.Raw(info.to_json()))
 

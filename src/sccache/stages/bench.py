@@ -9,6 +9,7 @@ from sccache.config.schema import Config
 from sccache.hashing.files import FileMemory
 from sccache.preprocessor_cache.absent import Listings
 from sccache.preprocessor_cache.includes import IncludeMemory
+from sccache.stages.distribution import Distribution
 from sccache.stages.places import Places
 from sccache.stats import Stats
 from sccache.storage.levels import Levels
@@ -31,6 +32,8 @@ class Bench(Struct, frozen=True):
     storage: Levels
     stats: Stats
     memories: Memories
+    distribution: Distribution | None = None
+    """The farm that compiles may go to."""
 
     @property
     def files(self) -> FileMemory:

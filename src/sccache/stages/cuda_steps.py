@@ -20,7 +20,17 @@ from msgspec import Struct
 
 from sccache.compilers.nvcc import dryrun
 from sccache.compilers.nvcc.dryrun import Kind, Plan, Step
-from sccache.stages import cuda_depfile, cuda_jobs, cuda_options, cuda_report, cuda_script, lookup, observation, observed_results
+from sccache.stages import (
+    cuda_depfile,
+    cuda_jobs,
+    cuda_options,
+    cuda_report,
+    cuda_script,
+    distributed_cuda,
+    lookup,
+    observation,
+    observed_results,
+)
 from sccache.stages.bench import Bench
 from sccache.stages.cuda_jobs import StepJob
 from sccache.stages.cuda_options import Options
@@ -223,32 +233,58 @@ class _Walk:
             return
         attempts = {planned.index: observed_results.begin(planned.job.job, self._tools.scratch) for planned in wanted if planned.job}
         try:
-            lines = {planned.index: self._line(planned, attempts.get(planned.index)) for planned in wanted}
-            at_a_time = max([at_a_time, *(_LEAST_AT_A_TIME.get(planned.step.kind, 1) for planned in wanted)])
+            remote = await self._elsewhere(wanted, attempts)
+            local = [planned for planned in wanted if planned.index not in remote]
+            for planned in wanted:
+                if planned.index in remote:
+                    await self._account(planned, attempts, remote[planned.index], is_alone=True)
+            if not local and not copies:
+                return
+            lines = {planned.index: self._line(planned, attempts.get(planned.index)) for planned in local}
+            at_a_time = max([at_a_time, *(_LEAST_AT_A_TIME.get(planned.step.kind, 1) for planned in local)])
             ran = await self._tools.hands.run(self._script([*lines.values(), *(Line(("cp", *pair)) for pair in copies)], at_a_time))
             if ran.status != 0:
-                raise self._failure([planned.index for planned in wanted], lines)
+                raise self._failure([planned.index for planned in local], lines)
             silent = not ran.stdout and not ran.stderr
             if not silent:
-                self._said.append((wanted[0].index if wanted else 0, bytes(ran.stdout), bytes(ran.stderr)))
-            for planned in wanted:
+                self._said.append((local[0].index if local else 0, bytes(ran.stdout), bytes(ran.stderr)))
+            for planned in local:
                 said = (_content(lines[planned.index].stdout), _content(lines[planned.index].stderr))
-                self._said.append((planned.index, *said))
-                self._done.add(planned.index)
-                attempt = attempts.get(planned.index)
-                records = cuda_report.records(attempt.report if attempt else self._step_report(planned))
-                self._records += cuda_report.without_below(records, self._folder)
-                await asyncio.to_thread(cuda_jobs.tidy, planned.step)
-                if attempt is not None and planned.job is not None:
-                    self._bench.stats.miss(*planned.job.job.names, ran.duration_ns // len(wanted), "never seen")
-                    log.debug("[%s]: cache miss of a step", planned.job.job.label)
-                    if silent:
-                        attempts.pop(planned.index)
-                        step_ran = Ran(0, ran.duration_ns // len(wanted), *said)
-                        self._judging.append(asyncio.create_task(self._judge(planned.job, attempt, step_ran, records)))
+                await self._account(planned, attempts, Ran(0, ran.duration_ns // len(local), *said), is_alone=silent)
         finally:
             for attempt in attempts.values():
                 observed_results.end(attempt)
+
+    async def _elsewhere(self, wanted: Sequence[_Planned], attempts: Mapping[int, Attempt]) -> dict[int, Ran]:
+        """Run on a farm, if there is one, what can be looked up: those are the steps that take long."""
+        distribution = self._bench.distribution
+        if distribution is None:
+            return {}
+        works = {
+            planned.index: distributed_cuda.work(attempts[planned.index], planned.step, self._folder, self._bench.files)
+            for planned in wanted
+            if planned.index in attempts
+        }
+        ran = await asyncio.gather(
+            *(distribution.elsewhere(work, self._tools.hands) for work in works.values() if not isinstance(work, str))
+        )
+        indexes = [index for index, work in works.items() if not isinstance(work, str)]
+        return {index: one for index, one in zip(indexes, ran, strict=True) if one is not None}
+
+    async def _account(self, planned: _Planned, attempts: dict[int, Attempt], ran: Ran, *, is_alone: bool) -> None:
+        """Add what a step said and read to the whole's, and have it judged.  `is_alone`: nothing else can have said it."""
+        self._said.append((planned.index, bytes(ran.stdout), bytes(ran.stderr)))
+        self._done.add(planned.index)
+        attempt = attempts.get(planned.index)
+        records = cuda_report.records(attempt.report if attempt else self._step_report(planned))
+        self._records += cuda_report.without_below(records, self._folder)
+        await asyncio.to_thread(cuda_jobs.tidy, planned.step)
+        if attempt is not None and planned.job is not None:
+            self._bench.stats.miss(*planned.job.job.names, ran.duration_ns, "never seen")
+            log.debug("[%s]: cache miss of a step", planned.job.job.label)
+            if is_alone:
+                attempts.pop(planned.index)
+                self._judging.append(asyncio.create_task(self._judge(planned.job, attempt, ran, records)))
 
     async def _judge(self, made: StepJob, attempt: Attempt, ran: Ran, records: Sequence[str]) -> None:
         """Keep a step's result, if it may be kept."""

@@ -47,6 +47,10 @@ class Hands(Protocol):
         """Run one command to its end; there is no deadline on a compiler."""
         ...
 
+    async def gone(self) -> None:
+        """Return once the launcher is no longer there; to be asked only while it waits for an answer."""
+        ...
+
 
 class LauncherGone(Exception):  # noqa: N818 (an event, not an error: the user pressed Ctrl-C)
     """The launcher closed its connection: nobody waits for an answer any more."""

@@ -83,3 +83,7 @@ class PrefixedHands:
         first, *more = self._prefix.words
         args = (*more, command.name or command.executable, *command.args)
         return await self._hands.run(msgspec.structs.replace(command, executable=self._prefix.executable, args=args, name=first))
+
+    async def gone(self) -> None:
+        """Return once the launcher is no longer there."""
+        await self._hands.gone()

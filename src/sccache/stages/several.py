@@ -111,6 +111,10 @@ class _PartHands:
         self.last = await self._hands.run(msgspec.structs.replace(command, is_compile=False, streamed=False))
         return self.last
 
+    async def gone(self) -> None:
+        """Return once the launcher is no longer there."""
+        await self._hands.gone()
+
 
 def _split(request: CompileRequest, driver: Driver | OtherDriver) -> several.Commands:
     if isinstance(driver, Driver):
