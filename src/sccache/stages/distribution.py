@@ -138,11 +138,8 @@ class Distribution:
         gone = asyncio.ensure_future(hands.gone())
         try:
             await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                raise LauncherGone
-            return running.result()
-        except LauncherGone:
-            raise
+            if running.done():
+                return running.result()
         except Exception:
             log.exception("[%s]: distributing it failed", work.label)
             return _Trouble("an error of our own, which the log has")
@@ -150,6 +147,7 @@ class Distribution:
             running.cancel()
             gone.cancel()
             await asyncio.gather(running, gone, return_exceptions=True)  # the next command needs the connection for itself
+        raise LauncherGone
 
     async def _elsewhere(self, work: Work) -> Ran | _Trouble:
         from sccache.dist.client import Unavailable
