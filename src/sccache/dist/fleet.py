@@ -64,7 +64,11 @@ class Worker(Struct):
     """Jobs that ended since the last heartbeat: the next one may have been written before."""
     used: int = 0
     """Weight of its jobs."""
-    suspect_since: float | None = None
+    is_suspect: bool = False
+    failures: int = 0
+    """Suspicions in a row."""
+    good: int = 0
+    """Jobs that ended since a client last complained."""
     rank: tuple[float, int, str] | None = None
     """Its entry in the ranking."""
 
@@ -89,8 +93,8 @@ class Fleet:
     def __init__(self, toolchain_load: float) -> None:
         """`toolchain_load`: how much load one that has a toolchain may have more than one that has not, to be preferred."""
         self.workers: OrderedDict[str, Worker] = OrderedDict()
-        self.suspects: OrderedDict[str, float] = OrderedDict()
-        """Address → when a client said so last; oldest first."""
+        self.suspects: dict[str, float] = {}
+        """Address → when it is one of many again."""
         self._toolchain_load = toolchain_load
         self._ranking: list[tuple[float, int, str]] = []
         self._holders: dict[str, set[str]] = {}
@@ -180,29 +184,34 @@ class Fleet:
 
     # -- who gets work
 
-    def suspect(self, address: str, now: float) -> None:
+    def suspect(self, worker: Worker, until: float) -> None:
         """A client says that this one failed it."""
-        worker = self.workers.get(address)
-        if worker is not None:
-            worker.suspect_since = self.suspects[address] = now
-            self.suspects.move_to_end(address)
-            self._rank(worker)
-
-    def trust(self, address: str) -> None:
-        """Enough time has passed."""
-        del self.suspects[address]
-        worker = self.workers[address]
-        worker.suspect_since = None
+        worker.is_suspect = True
+        worker.failures += 1
+        self.suspects[worker.address] = until
         self._rank(worker)
+
+    def trust(self, now: float) -> None:
+        """Those that have been left alone long enough are as good as others."""
+        for address in [address for address, until in self.suspects.items() if until <= now]:
+            del self.suspects[address]
+            worker = self.workers[address]
+            worker.is_suspect = False
+            self._rank(worker)
 
     def best(self, toolchain: str, without: Collection[str]) -> Worker | None:
         """Who is to compile; None if all that may are full."""
         first = next((entry for entry in self._ranking if entry[2] not in without), None)
         if first is None:
-            return next((worker for worker in map(self.workers.__getitem__, self.suspects) if accepts(worker, without)), None)
+            return self._best_suspect(without)
         limit = first[0] + self._toolchain_load
         holder = self._best_holder(toolchain, without, limit)
         return self.workers[first[2] if holder is None or holder[0] > limit else holder[2]]
+
+    def _best_suspect(self, without: Collection[str]) -> Worker | None:
+        suspects = (self.workers[address] for address in self.suspects)
+        able = (worker for worker in suspects if accepts(worker, without))
+        return min(able, key=lambda worker: (worker.failures, worker.load, worker.turn), default=None)
 
     def _best_holder(self, toolchain: str, without: Collection[str], limit: float) -> tuple[float, int, str] | None:
         holders = self._holders.get(toolchain)
@@ -223,7 +232,7 @@ class Fleet:
         return {toolchain: len(holders) for toolchain, holders in self._holders.items()}
 
     def _rank(self, worker: Worker) -> None:
-        is_ranked = worker.is_open and worker.suspect_since is None
+        is_ranked = worker.is_open and not worker.is_suspect
         rank = (worker.load, worker.turn, worker.address) if is_ranked else None
         if rank == worker.rank:
             return

@@ -33,8 +33,12 @@ class Rules(Struct, frozen=True):
     lost_after: float = 3.0
     """Intervals of silence."""
     unclaimed_s: float = 60.0
-    avoid_s: float = 60.0
-    """How long a worker is a suspect after a client said that it failed."""
+    avoid_s: float = 10.0
+    """How long a worker is a suspect after a client said that it failed; each further time twice as long,"""
+    longest_avoid_s: float = 300.0
+    """up to this,"""
+    forgiven_after: int = 16
+    """and anew after so many jobs without a complaint: some jobs fail wherever they go."""
     longest_wait_s: float = 60.0
     most_waiting: int = 4096
     """Each holds a connection."""
@@ -82,7 +86,7 @@ COUNTS = {
     "lost": "workers that fell silent",
     "restarted": "workers that were started anew",
     "drained": "workers that took their leave",
-    "suspected": "failures of workers that clients told of",
+    "complaints": "failures of workers that clients told of",
     "stale": "reports by workers that are not known, or of an earlier life",
 }
 """Everything in `Scheduler.counts`."""
@@ -111,9 +115,7 @@ class Scheduler:
         """A client wants a place."""
         without = frozenset(request.without)
         for address in without:
-            if address in self.fleet.workers:
-                self.fleet.suspect(address, now)
-                self.counts["suspected"] += 1
+            self._complain(address, now)
         if self._is_ending:
             return [self._refuse(ticket, "ending", "The scheduler is about to end", RETRY_AFTER_S)]
         weight = max(round(request.weight * CORE), 1)
@@ -178,7 +180,8 @@ class Scheduler:
             self._has_started(worker, job, now)
         for job in report.finished:
             worker.finished.add(job)
-            self.counts["finished"] += self.fleet.drop(worker, job)
+            if self.fleet.drop(worker, job):
+                self._has_finished(worker)
         return self._serve(worker, now)
 
     def tick(self, now: float) -> list[Decision]:
@@ -192,8 +195,7 @@ class Scheduler:
             self.counts["lost"] += 1
             self._forget_jobs(worker)
             self.fleet.leave(worker.address)
-        while self.fleet.suspects and next(iter(self.fleet.suspects.values())) + self.rules.avoid_s <= now:
-            self.fleet.trust(next(iter(self.fleet.suspects)))
+        self.fleet.trust(now)
         return decisions
 
     # -- what is seen from outside
@@ -248,6 +250,22 @@ class Scheduler:
             self.fleet.add(worker, job, known)
         if not known.is_started:
             known.started_beat = worker.beats
+
+    def _has_finished(self, worker: Worker) -> None:
+        self.counts["finished"] += 1
+        worker.good += 1
+        if worker.good >= self.rules.forgiven_after:
+            worker.failures = 0
+
+    def _complain(self, address: str, now: float) -> None:
+        worker = self.fleet.workers.get(address)
+        if worker is None:
+            return
+        self.counts["complaints"] += 1
+        worker.good = 0
+        if not worker.is_suspect:  # the jobs that it had at the time fail together: that is one failure
+            pause_s = min(self.rules.avoid_s * 2.0 ** min(worker.failures, 30), self.rules.longest_avoid_s)
+            self.fleet.suspect(worker, now + pause_s)
 
     def _drop_unclaimed(self, address: str, job: str, now: float) -> list[Decision]:
         worker = self.fleet.workers.get(address)

@@ -109,7 +109,7 @@ def overview(scheduler: Scheduler, now: float, started_at: float) -> Overview:
 def _state(worker: Worker) -> str:
     if worker.is_draining:
         return "draining"
-    if worker.suspect_since is not None:
+    if worker.is_suspect:
         return "failing"
     return "ready" if worker.is_open else "full"
 

@@ -209,28 +209,59 @@ def test_a_suspect_is_the_last_resort(farm):
     assert farm.place("another client").worker.address == "a"
 
 
-def test_the_oldest_suspect_first(farm):
-    """Whose failure is longest ago may have recovered."""
-    farm.beat("a")
-    farm.beat("b")
-    farm.ask(without=("b", "a", "b"))
-    farm.now += 1
-    farm.ask(without=("a",))
+def test_the_least_failing_suspect_first(farm):
+    """If all are suspects, who failed less often; among equals load decides as ever."""
+    farm.beat("a", cores=4)
+    farm.beat("b", cores=4)
+    complain(farm, "a", "b")
+    farm.now += 10
+    keep(farm, "a", "b")
+    complain(farm, "a", "b")
+    assert [worker.failures for worker in farm.scheduler.fleet.workers.values()] == [2, 2]
+    assert sorted(addresses([farm.place() for _ in range(4)])) == ["a", "a", "b", "b"]
+    farm.scheduler.fleet.workers["a"].failures = 3
     assert farm.place().worker.address == "b"
 
 
+def complain(farm: Farm, *names: str) -> None:
+    """A client says that they failed it; what it gets instead is given back."""
+    for decision in farm.ask(without=names):
+        if isinstance(decision, Grant):
+            farm.scheduler.give_back(decision, farm.now)
+
+
+def keep(farm: Farm, *names: str) -> None:
+    """They speak, and time is told."""
+    for name in names:
+        farm.beat(name, cores=4)
+    farm.scheduler.tick(farm.now)
+
+
 def test_suspicion_ends(farm):
-    """After a while it is one of many again."""
-    farm.beat("a", toolchains=(TOOLCHAIN,))
-    farm.beat("b")
-    farm.finished(farm.place(without=("a",)))
-    farm.beat("b")
-    for _ in range(6):
-        farm.now += 10
-        farm.beat("a", toolchains=(TOOLCHAIN,))
-        farm.beat("b")
-        farm.scheduler.tick(farm.now)
-    assert farm.place().worker.address == "a"
+    """After a while it is one of many again; whoever fails again at once is left alone for twice as long."""
+    farm.beat("a", cores=4)
+    farm.beat("b", cores=4)
+    worker = farm.scheduler.fleet.workers["a"]
+    for pause_s in (10, 20, 40, 80, 160, 300, 300):
+        complain(farm, "a")
+        complain(farm, "a")
+        for _ in range(pause_s):
+            assert worker.is_suspect
+            farm.now += 1
+            keep(farm, "a", "b")
+        assert not worker.is_suspect
+    assert farm.scheduler.counts["complaints"] == 14
+
+
+def test_a_job_that_fails_everywhere_is_not_the_workers_fault(farm):
+    """Many good ones between two complaints, and the next is a first one."""
+    farm.beat("a", cores=4)
+    worker = farm.scheduler.fleet.workers["a"]
+    complain(farm, "a")
+    assert worker.failures == 1
+    for _ in range(16):
+        farm.finished(farm.place())
+    assert worker.failures == 0
 
 
 def test_a_waiting_job_may_go_to_a_suspect(farm):

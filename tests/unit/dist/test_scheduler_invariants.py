@@ -57,7 +57,7 @@ class Anything(RuleBasedStateMachine):
             if isinstance(grant, Grant):
                 assert grant.worker.address not in without
                 before = grant.worker.load - max(round(weight * 1000), 1) / (1000 * grant.worker.cores)
-                usual = [load for load in loads if fleet.workers[grant.worker.address].suspect_since is None]
+                usual = [load for load in loads if not grant.worker.is_suspect]
                 assert before <= min(usual, default=before) + RULES.toolchain_load + 1e-9
         self.take(decisions)
         assert wait_s or ticket not in self.undecided
@@ -121,10 +121,9 @@ class Anything(RuleBasedStateMachine):
     @invariant()
     def the_ranking_has_all_that_take_work(self):
         fleet = self.scheduler.fleet
-        ranked = [(w.load, w.turn, w.address) for w in fleet.workers.values() if w.is_open and w.suspect_since is None]
+        ranked = [(w.load, w.turn, w.address) for w in fleet.workers.values() if w.is_open and not w.is_suspect]
         assert fleet._ranking == sorted(ranked)
-        assert set(fleet.suspects) == {w.address for w in fleet.workers.values() if w.suspect_since is not None}
-        assert list(fleet.suspects.values()) == sorted(fleet.suspects.values())
+        assert set(fleet.suspects) == {w.address for w in fleet.workers.values() if w.is_suspect}
 
     @invariant()
     def toolchains_are_where_they_are(self):
