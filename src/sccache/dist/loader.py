@@ -1,7 +1,8 @@
 """Which shared libraries a program needs, and what the dynamic loader needs to find them in a directory tree that has nothing else.
 
-The program's own loader is asked (`ld.so --list`, ld.so(8)); the program itself does not run.  Libraries that are found by means of
-/etc/ld.so.cache only need a cache there too: one with these entries and no others, so that it says nothing about the machine.
+The program's own loader is asked as `ldd` does (ld.so(8), LD_TRACE_LOADED_OBJECTS); the program itself does not run.  Libraries that are
+found by means of /etc/ld.so.cache only need a cache there too: one with these entries and no others, so that it says nothing about the
+machine.
 Sources: elf(5), ld.so(8), ldconfig(8), the declarations in glibc's dl-cache.h.
 
 Owns: reading ELF headers, asking the loader, the extract of its cache.  Must not know: compilers, archives.
@@ -22,6 +23,7 @@ _PT_DYNAMIC, _PT_INTERP = 2, 3
 _MAX_PATH_BYTES = 4096
 _FOUND = re.compile(r"^\s+(?:(\S+) => )?(/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _LOST = re.compile(r"^\s+(\S+) => not found$", re.MULTILINE)
+_MUSL = "ld-musl-"
 _PLAIN = ("--glibc-hwcaps-mask", "none")
 """Libraries for this very processor would not run on every other."""
 
@@ -135,14 +137,17 @@ def _string(data: bytes, at: int) -> str:
 
 def _ask(loader: str, path: str, options: tuple[str, ...]) -> dict[str, str]:
     """Name → path, as the loader prints them for `ldd`; libraries named by their paths are their own names."""
-    for words in ((*_PLAIN, *options), options, ()):  # loaders older than glibc 2.33, and musl's, know fewer options
+    is_musl = os.path.basename(loader).startswith(_MUSL)
+    environment = {"LC_ALL": "C"} if is_musl else {"LC_ALL": "C", "LD_TRACE_LOADED_OBJECTS": "1"}
+    for words in [("--list",)] if is_musl else [(*_PLAIN, *options), options]:  # before glibc 2.33 there was no such mask
         ran = subprocess.run(
-            [loader, *words, "--list", path], capture_output=True, timeout=DEADLINE_S, check=False, cwd="/", env={"LC_ALL": "C"}
+            [loader, *words, path], capture_output=True, timeout=DEADLINE_S, check=False, cwd="/", env=environment, stdin=subprocess.DEVNULL
         )
-        if ran.returncode in (0, 1) and (text := os.fsdecode(ran.stdout)):
+        if ran.returncode == 0 or is_musl:
             break
     else:
         raise LoaderError(f"{loader} does not tell the libraries of {path}: {ran.stderr.decode(errors='replace').strip()}")
+    text = os.fsdecode(ran.stdout)
     if (lost := _LOST.search(text)) and "--inhibit-cache" not in options:
         raise LoaderError(f"the library {lost[1]} of {path} is found by a variable only, or not at all")
     found: dict[str, str] = {}
@@ -157,4 +162,4 @@ def _beside(loader: str) -> tuple[str, ...]:
     """The loader of musl reads where to look from a file that is named after it."""
     name = os.path.basename(loader)
     path = f"/etc/{name.rpartition('.so')[0]}.path"
-    return (path,) if name.startswith("ld-musl-") and os.path.isfile(path) else ()
+    return (path,) if name.startswith(_MUSL) and os.path.isfile(path) else ()

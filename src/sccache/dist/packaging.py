@@ -108,6 +108,11 @@ class _Plan:
                 self.file(entry.path)
                 self._watched_files.add(os.fsencode(os.path.realpath(entry.path)))
 
+    def empty_directory(self, path: str) -> None:
+        """A directory without what is in it."""
+        if os.path.isabs(path) and os.path.isdir(path):
+            self._gathering.add_directory(path)
+
     def watch(self, directory: str) -> None:
         """Notice what appears there."""
         self._watched.add(os.path.realpath(directory))
@@ -167,6 +172,7 @@ def _gcc(collected: _Plan, executable: str) -> None:
     if not os.path.isfile(front_end):
         raise _UnfitError("it names no cc1")
     collected.watch(os.path.dirname(front_end))
+    collected.empty_directory(_answer(executable, "-print-file-name=include"))  # cc1 wants to have a place for headers, even an empty one
     _add_conversions(collected, front_end)
 
 
