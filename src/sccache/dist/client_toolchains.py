@@ -52,7 +52,7 @@ class Packed(Struct, frozen=True):
     executable: str
     """The compiler, where it is in the sandbox."""
     paths: frozenset[str] = frozenset()
-    """All names in it, absolute: what a job need not bring."""
+    """All names in it, absolute, and other names that lead to its files: what a job need not bring."""
 
 
 class _Known(Struct, frozen=True):
@@ -155,29 +155,33 @@ class ClientToolchains:
             plan = packaging.plan(executable, family)
             return plan if isinstance(plan, NotDistributable) else self._pack_plan(key, executable, plan)
 
-    def _pack_plan(self, key: str, executable: str, plan: Plan) -> Packed | NotDistributable:
+    def _pack_plan(self, key: str, executable: str, plan: Plan) -> Packed:
         names = (executable, *plan.stamped)
         stamps = tuple(_stamp(path) for path in names)
-        staged = tempfile.NamedTemporaryFile(dir=self._archives, prefix=".", delete=False)  # noqa: SIM115 -- it is renamed
-        try:
-            with staged:
-                archive.pack(members(plan), cast("BinaryIO", staged))
-            identifier = archive.digest_of(staged.name)
-            if None in stamps or stamps != tuple(_stamp(path) for path in names):
-                return NotDistributable(f"{executable} changed while it was packed")
-            path = os.path.join(self._archives, identifier)
-            os.rename(staged.name, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(staged.name)
-            raise
-        paths = tuple(sorted(os.fsdecode(member.path) for member in members(plan)))
+        staged, identifier = self._staged(plan)
+        if None in stamps or stamps != tuple(_stamp(path) for path in names):
+            os.unlink(staged)
+            raise ArchiveError("it changed while it was packed")
+        path = os.path.join(self._archives, identifier)
+        os.rename(staged, path)
+        paths = tuple(sorted(plan.names.union(os.fsdecode(member.path) for member in members(plan))))
         known = _Known(identifier, cast("tuple[Stamp, ...]", stamps), paths)
         self._write(os.path.join(self._about, key), msgspec.msgpack.encode(known))
         self._memory[key] = known, frozenset(paths)
         log.info("packed the toolchain of %s: %s, %d bytes", executable, identifier, os.path.getsize(path))
         self._make_room(identifier)
         return Packed(identifier, path, executable, frozenset(paths))
+
+    def _staged(self, plan: Plan) -> tuple[str, str]:
+        """An archive that has no name yet, and its id."""
+        with tempfile.NamedTemporaryFile(dir=self._archives, prefix=".", delete=False) as file:
+            try:
+                archive.pack(members(plan), cast("BinaryIO", file))
+                file.flush()
+                return file.name, archive.digest_of(file.name)
+            except BaseException:
+                os.unlink(file.name)
+                raise
 
     def _make_room(self, newest: str) -> None:
         """Remove what was used longest ago until the rest fits; what has just been packed stays, what a crash has left goes."""

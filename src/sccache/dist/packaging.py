@@ -40,6 +40,8 @@ class Plan(Struct, frozen=True):
     """What to pack."""
 
     tree: Tree
+    names: frozenset[str]
+    """Its files by the names that the compiler and its loader know them by: libraries in /lib, which is a link, for instance."""
     made: Mapping[str, bytes]
     """Files with contents of our own."""
     stamped: tuple[str, ...]
@@ -67,12 +69,12 @@ class _Plan:
         self._watched_files: set[bytes] = set()
         self._by_cache: dict[str, str] = {}
         self._programs: set[str] = set()
-        self._files = 0
+        self._names: set[str] = set()
 
     def file(self, path: str) -> None:
         """A file as it is."""
-        self._files += 1
-        if self._files > MAX_FILES:
+        self._names.add(path)
+        if len(self._names) > MAX_FILES:
             raise _UnfitError(f"it has more than {MAX_FILES} files")
         self._gathering.add_file(path, b"", os.stat(path).st_size)
 
@@ -128,7 +130,7 @@ class _Plan:
         tree = self._gathering.tree()
         stamped = self._watched.union(os.fsdecode(link.path) for link in tree.links)
         stamped.update(os.fsdecode(file.path) for file in tree.files if file.path not in self._watched_files)
-        return Plan(tree, made, tuple(sorted(stamped)))
+        return Plan(tree, frozenset(self._names), made, tuple(sorted(stamped)))
 
 
 def plan(executable: str, family: str) -> Plan | NotDistributable:
