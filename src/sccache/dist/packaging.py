@@ -249,16 +249,18 @@ def recognise(executable: str) -> tuple[str, str]:
 
 def _drivers(executable: str) -> list[str]:
     """All names in its directory of a compiler and of its twin for C or C++; only those that are drivers themselves, no wrappers."""
-    directory, real = os.path.dirname(executable), os.path.realpath(executable)
     if not detect.is_transparent(executable):
         raise _UnfitError("it may be a wrapper, which chooses what to run by means of its own")
-    reals = {real, *_twin(real)}
-    found = {executable}
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if _DRIVER.fullmatch(name) and os.path.realpath(path) in reals:
-            found.add(path)
-    return sorted(found)
+    directory, real = os.path.dirname(executable), os.path.realpath(executable)
+    files = {_file_id(path) for path in (real, *_twin(real))}
+    paths = (os.path.join(directory, name) for name in os.listdir(directory) if _DRIVER.fullmatch(name))
+    return sorted({executable, *(path for path in paths if os.path.isfile(path) and _file_id(path) in files)})
+
+
+def _file_id(path: str) -> tuple[int, int]:
+    """Names may be hard links, too."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _twin(real: str) -> Iterator[str]:
