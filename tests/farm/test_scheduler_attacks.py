@@ -35,8 +35,8 @@ def farm(any_network: Network, command) -> Iterator[Farm]:
 
 @pytest.fixture
 def workers(farm: Farm) -> list[HandMadeWorker]:
-    """Two, with names of their own in each test, as none is forgotten at once."""
-    made = [HandMadeWorker(farm, farm.network.host(name), 20000 + secrets.randbelow(20000)) for name in ("w1", "w2")]
+    """Two, in a new life."""
+    made = [HandMadeWorker(farm, farm.network.host(name), port) for name, port in (("w1", 20001), ("w2", 20002))]
     for worker in made:
         assert worker.heartbeat().status == 200
     return made
@@ -161,7 +161,7 @@ def test_borrowed_token_of_a_worker(farm, workers, headers):
 def test_jobs_token_says_for_whom_and_until_when(farm, workers):
     """It is bound to job, worker and toolchain, ends soon, and is sealed with that worker's key alone."""
     client = farm.network.host("c1")
-    jobs = [granted(farm, client) for _ in range(2)]
+    jobs = [granted(farm, client, Allocate(TOOLCHAIN, without=(worker.address,))) for worker in workers]
     assert {job.worker for job in jobs} == {worker.address for worker in workers}
     by_address = {worker.address: worker for worker in workers}
     for job in jobs:

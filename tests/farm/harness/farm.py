@@ -176,6 +176,7 @@ class Farm:
     scheduler: Server = field(init=False)
     workers: dict[str, Server] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Nothing runs yet."""
@@ -225,6 +226,11 @@ class Farm:
 
     def server_token(self, address: str) -> str:
         """A worker's."""
+        if address not in self._tokens:
+            self._tokens[address] = self._make_token(address)
+        return self._tokens[address]
+
+    def _make_token(self, address: str) -> str:
         return self.tool("auth", "generate-jwt-hs256-server-token", "--server", address, "--secret-key", self.secret_key)
 
     def add_worker(

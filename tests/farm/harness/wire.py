@@ -29,6 +29,9 @@ from sccache.dist.messages import File, JobAnswer, JobHeader, Result
 LIMIT_S = 100.0
 Address = tuple[str, int]
 SHELL = b"/bin/bash"
+_UNVERIFYING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+_UNVERIFYING.check_hostname = False
+_UNVERIFYING.verify_mode = ssl.CERT_NONE
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,13 @@ def parse(address: str) -> Address:
 def connect(host: Host, address: Address, *, tls: bool) -> socket.socket:
     """A connection from `host`; a worker's certificate is not looked at here."""
     sock = host.socket()
-    sock.settimeout(LIMIT_S)
-    sock.connect(address)
-    if not tls:
-        return sock
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(sock)
+    try:
+        sock.settimeout(LIMIT_S)
+        sock.connect(address)
+        return _UNVERIFYING.wrap_socket(sock) if tls else sock
+    except BaseException:
+        sock.close()
+        raise
 
 
 def send(
