@@ -325,13 +325,12 @@ def _compile(invocation: Invocation, _: Context) -> int:
     launcher.main()
 
 
-def _dist_status(_: Invocation, _context: Context) -> int:
-    sys.stdout.write('{"Disabled":"disabled"}\n')
+def _about_farm(invocation: Invocation, context: Context) -> int:
+    from sccache.dist import commands
+
+    act = commands.show_status if invocation.command is Command.DIST_STATUS else commands.log_in
+    act(context.config)
     return EXIT_OK
-
-
-def _not_yet(invocation: Invocation, _: Context) -> int:
-    raise ConfigError(f"{invocation.command.value} needs distributed compilation, which this version does not have yet")
 
 
 def _package_toolchain(invocation: Invocation, _: Context) -> int:
@@ -386,8 +385,8 @@ COMMANDS: dict[Command, Callable[[Invocation, Context], int]] = {
     Command.ZERO_STATS: _zero_stats,
     Command.CHECK_STORAGE: _check_storage,
     Command.DEBUG_PREPROCESSOR_CACHE: _debug_preprocessor_cache,
-    Command.DIST_STATUS: _dist_status,
-    Command.DIST_AUTH: _not_yet,
+    Command.DIST_STATUS: _about_farm,
+    Command.DIST_AUTH: _about_farm,
     Command.PACKAGE_TOOLCHAIN: _package_toolchain,
     Command.COMPILE: _compile,
 }

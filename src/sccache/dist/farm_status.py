@@ -1,0 +1,100 @@
+"""`sccache --dist-status`: what the scheduler says of itself, as JSON that scripts know from sccache.
+
+    {"Disabled":"disabled"}
+    {"NotConnected":["http://farm/","could not communicate with scheduler"]}
+    {"SchedulerStatus":["http://farm/",{"num_servers":3,"num_cpus":48,"in_progress":7}]}
+
+The scheduler is asked here and now: a daemon could only tell how its last question ended, and would be started for it.
+Owns: these texts, the question.  Must not know: jobs, workers, the daemon.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from sccache import __version__
+from sccache.config.schema import Config
+from sccache.dist.kept_tokens import NoToken, client_token
+
+DEADLINE_S = 5.0
+MAX_ANSWER_BYTES = 64 << 10
+PATH = "api/v1/scheduler/status"
+NO_TOKEN = "enabled, auth not configured"  # noqa: S105 -- no token
+NO_ANSWER = "could not communicate with scheduler"
+
+
+class Told(Struct, frozen=True):
+    """The answer."""
+
+    answer: dict[str, Any]
+    """As JSON has it."""
+    reason: str = ""
+    """A sentence for people, where something is wrong."""
+
+    def line(self) -> str:
+        """The answer as text, without the line's end."""
+        return msgspec.json.encode(self.answer).decode()
+
+
+class _Scheduler(Struct, frozen=True):
+    num_servers: int
+    num_cpus: int
+    in_progress: int
+
+
+class _NoAnswerError(Exception):
+    """With a sentence."""
+
+
+def ask(config: Config, deadline_s: float = DEADLINE_S) -> Told:
+    """The state of distributed compilation with these settings.  Blocking."""
+    url = config.dist.scheduler_url
+    if url is None:
+        return Told({"Disabled": "disabled"})
+    token = client_token(config)
+    if isinstance(token, NoToken):
+        return Told({"NotConnected": [url, NO_TOKEN]}, token.reason)
+    try:
+        found = asyncio.run(_ask(url, deadline_s))
+    except _NoAnswerError as e:
+        return Told({"NotConnected": [url, NO_ANSWER]}, str(e))
+    return Told({"SchedulerStatus": [url, msgspec.to_builtins(found)]})
+
+
+async def _ask(url: str, deadline_s: float) -> _Scheduler:
+    import aiohttp  # not by storage.http: a farm is asked without proxies, as for places
+
+    try:
+        async with (
+            asyncio.timeout(deadline_s),
+            aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": f"sccache/{__version__}", "Accept-Encoding": "identity"}
+            ) as session,
+            session.get(f"{url}{PATH}", allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise _NoAnswerError(f"The scheduler {url} answers {response.status}.")
+            body = await response.content.read(MAX_ANSWER_BYTES + 1)
+            while not response.content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
+                body += await response.content.read(MAX_ANSWER_BYTES)
+    except TimeoutError:
+        raise _NoAnswerError(f"The scheduler {url} does not answer within {deadline_s:g} seconds.") from None
+    except aiohttp.ClientConnectorCertificateError as e:
+        raise _NoAnswerError(
+            f"The scheduler {url} cannot be trusted: {getattr(e.certificate_error, 'verify_message', 'bad TLS')}."
+        ) from None
+    except aiohttp.ClientConnectorError as e:
+        raise _NoAnswerError(f"The scheduler {url} cannot be reached: {e.os_error.strerror or 'no connection'}.") from None
+    except (aiohttp.ClientError, OSError, ValueError) as e:
+        raise _NoAnswerError(f"The exchange with the scheduler {url} failed ({type(e).__name__}).") from None
+    return _decoded(url, body)
+
+
+def _decoded(url: str, body: bytes) -> _Scheduler:
+    try:
+        found = msgspec.json.decode(body, type=_Scheduler)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _NoAnswerError(f"The scheduler {url} gives an answer that is none: is it sccache-dist's?") from None
+    return found
