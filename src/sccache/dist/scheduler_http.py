@@ -4,7 +4,7 @@ A request for a place is answered when the decision is there; a client that hang
 of any more is free at once.  What is refused is counted by reason, and answered with a sentence in JSON.
 
 Owns: routes, bodies, challenges, who is speaking (behind a proxy too), the times at which the scheduler is told of time.
-Must not know: the scheduler's rules, how tokens are made.  Logs no token and no key.
+Must not know: the scheduler's rules, how tokens are made (tokens.py).  Logs no token and no key.
 """
 
 import asyncio
@@ -14,16 +14,17 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
-from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from sccache.dist import scheduler_checks as checks
 from sccache.dist import status_page
+from sccache.dist.config import SchedulerConfig, split_address
 from sccache.dist.messages import Granted, Refused
 from sccache.dist.metrics import CONTENT_TYPE, SECONDS, Family, Metrics
 from sccache.dist.scheduler import COUNTS, Decision, Grant, Scheduler
+from sccache.dist.tokens import ClientCheck, JobClaims, TokenError, WorkerCheck, client_check, decode_key, job_token, worker_check
 
 TICK_S = 0.25
 """How late a deadline may be noticed."""
@@ -37,29 +38,6 @@ KEEPALIVE_S = 120.0
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class TokenError(Exception):
-    """401; the message is a sentence without the token."""
-
-    def __init__(self, challenge: str, message: str) -> None:
-        """`challenge` goes into WWW-Authenticate."""
-        super().__init__(message)
-        self.challenge = challenge
-
-
-class ClientCheck(Protocol):
-    """Who may ask for places."""
-
-    async def check(self, token: str) -> None:
-        """TokenError if not."""
-
-
-class WorkerCheck(Protocol):
-    """Who may offer them."""
-
-    def check(self, token: str, host: str) -> str:
-        """The worker's `address:port`, proved by the token and by where it speaks from; TokenError if not."""
 
 
 Sign = Callable[[Grant], str]
@@ -296,8 +274,24 @@ def make_app(shell: Shell) -> web.Application:
     return app
 
 
+async def serve(config: SchedulerConfig, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+    """Be the scheduler until `stop`; `ready` gets the URL.  ConfigError, or OSError if public_addr cannot be listened on."""
+    clients = client_check(config.client_auth)
+    try:
+        shell = Shell(clients, worker_check(config.server_auth), sign, config.trusted_proxies)
+        await run(shell, *split_address(config.public_addr), stop, ready)
+    finally:
+        await clients.aclose()
+
+
+def sign(grant: Grant) -> str:
+    """The right to use a place."""
+    worker = grant.worker
+    return job_token(decode_key(worker.job_key), JobClaims(grant.job, worker.address, grant.toolchain), time.time())
+
+
 async def run(shell: Shell, host: str, port: int, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
-    """Serve until `stop`; those who wait then are told so.  `ready` gets the URL.  OSError if the address can not be listened on."""
+    """Serve until `stop`; those who wait then are told so.  `ready` gets the URL.  OSError if the address cannot be listened on."""
     runner = web.AppRunner(
         make_app(shell),
         access_log=None,

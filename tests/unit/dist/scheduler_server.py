@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 
 from sccache.dist.messages import Allocate, Granted, Heartbeat, HeartbeatAnswer, Refused, Report
-from sccache.dist.scheduler_http import Shell, TokenError, run
+from sccache.dist.scheduler_http import Shell, run
+from sccache.dist.tokens import TokenError
 
 TOOLCHAIN = "ab" * 32
 KEY = bytes(range(32))
@@ -28,6 +29,9 @@ class Clients:
         await asyncio.sleep(0)
         if token != CLIENT_TOKEN:
             raise TokenError("bearer_auth_failed", "Fixed token mismatch")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class Workers:
