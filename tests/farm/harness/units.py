@@ -30,7 +30,11 @@ int total_{n}(std::vector<int> v) {{
     int result = __LINE__ + sizeof(__FILE__); for (auto i : v) result += i; return result; }}
 """
 BROKEN = '#include "common.h"\nint broken() { return undeclared; }\n'
-FLAGS = ("-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-fconstexpr-ops-limit=2000000000", "-fconstexpr-loop-limit=2000000000")
+FLAGS = ("-std=c++17", "-O1", "-g", "-Wall", "-Wextra")
+PATIENCE = {
+    "g++": ("-fconstexpr-ops-limit=2000000000", "-fconstexpr-loop-limit=2000000000"),
+    "clang++": ("-fconstexpr-steps=2000000000",),
+}
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,23 @@ class Units:
         outputs = [self.folder / "out" / f"{name}{ending}" for ending in (".o", ".d")]
         for path in outputs:
             path.unlink(missing_ok=True)
-        words = [*front, compiler, *FLAGS, "-Iinclude", "-MD", "-MF", f"out/{name}.d", "-c", f"{name}.cc", "-o", f"out/{name}.o"]
+        words = [
+            *front,
+            compiler,
+            *FLAGS,
+            *PATIENCE[compiler],
+            "-Iinclude",
+            "-MD",
+            "-MF",
+            f"out/{name}.d",
+            "-c",
+            f"{name}.cc",
+            "-o",
+            f"out/{name}.o",
+        ]
         done: subprocess.CompletedProcess[bytes] = client.run(words, self.folder)
         files = {path.name: path.read_bytes() for path in outputs if path.exists()}
+        assert done.returncode == (1 if name == "broken" else 0), done.stderr[-2000:]
         return Built(done.returncode, done.stdout, done.stderr, files)
 
 
