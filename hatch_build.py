@@ -18,6 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HINT = "Install a C compiler and Python's headers, then reinstall pysccache, for full speed."
 IN_PYTHON = "Python takes its place"
+NO_WORKER = "sccache-dist server cannot run here"
 UNOBSERVED = "Rust crates that are linked or use procedural macros are compiled and not cached"
 
 
@@ -53,16 +54,21 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchlin
             for path in (program, shim):
                 build_data["force_include"][str(path)] = f"sccache/{path.name}"
 
+        enter = work / "sccache-enter"
+        has_enter = _try(native, lambda: native.compile_enter(enter), "the last step of a worker's sandbox", NO_WORKER, [])
+        if has_enter and not is_editable:
+            build_data["force_include"][str(enter)] = f"sccache/{enter.name}"
+
         if not is_editable:
             facts = work / "_build.py"
             source = (root / "src/sccache/_build.py").read_text()
             note = _note(missing, is_slower=not (has_launcher and has_module), is_blind=not has_observer)
             facts.write_text(_facts(source, build_id, note, NATIVE_LAUNCHER=has_launcher, NATIVE_MODULE=has_module))
             build_data["force_include"][str(facts)] = "sccache/_build.py"
-        build_data["pure_python"] = not (has_launcher or has_module or has_observer)
+        build_data["pure_python"] = not (has_launcher or has_module or has_observer or has_enter)
         if has_module:
             build_data["infer_tag"] = True
-        elif has_launcher or has_observer:
+        elif has_launcher or has_observer or has_enter:
             build_data["tag"] = f"py3-none-{_platform()}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002

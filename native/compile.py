@@ -75,6 +75,13 @@ def compile_observer(program: Path, shim: Path) -> None:
     _try_each([["-s"]], [*common, "-shared", "-fPIC", str(NATIVE / "observe_env.c"), "-o", str(shim), "-ldl"], shim)
 
 
+def compile_enter(program: Path) -> None:
+    """Make what a worker's sandbox ends in; static, as a sandbox has no libraries of ours.  Linux only."""
+    if sys.platform != "linux":
+        raise CannotCompile("it needs Linux")
+    _try_each([["-static", "-s"]], [*_COMMON, "-std=c11", "-D_GNU_SOURCE", str(NATIVE / "enter.c"), "-o", str(program)], program)
+
+
 def _try_each(variants: Sequence[Sequence[str]], common: Sequence[str], output: Path) -> None:
     why = "there is no C compiler"
     for compiler in _compilers():

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = "import sys; from hatchling.builders.wheel import WheelBuilder; print(*WheelBuilder(sys.argv[1]).build(directory=sys.argv[2]))"
 
-OBSERVER = ("sccache/sccache-observe", "sccache/libsccache-observe.so")
+OBSERVER = ("sccache/sccache-observe", "sccache/libsccache-observe.so", "sccache/sccache-enter")
 OBSERVES = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 
 pytest.importorskip("hatchling", reason="building a wheel needs hatchling (the dev extra)")
