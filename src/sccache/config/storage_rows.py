@@ -165,7 +165,7 @@ DIST = (
     Setting("dist.toolchains", "", parse.TOOLCHAINS, (), "Toolchains not to be packaged automatically.", Scope.DAEMON, "dist.toolchains"),
     Setting("dist.toolchain_cache_size", "", parse.SIZE, 10 << 30, "Most bytes that packaged toolchains may take.",
             Scope.DAEMON, "dist.toolchain_cache_size_bytes"),
-    Setting("dist.rewrite_includes_only", "", parse.BOOL, False, "Send sources with macros unexpanded.",
+    Setting("dist.rewrite_includes_only", "", parse.BOOL, False, "Accepted and without effect: workers always get sources as they are.",
             Scope.DAEMON, "dist.rewrite_includes_only"),
 )  # fmt: skip
 
