@@ -57,7 +57,7 @@ class RustPipeline:
         if job is None:
             command = plain_command(request, request.executable or request.argv[0], request.argv[1:], streamed=True)
             return await self._observed.run_uncached(request, hands, command, counted="SCCACHE_NO_CACHE" not in request.env)
-        elsewhere = functools.partial(distributed_rust.work, parsed=parsed, driver=driver, files=self._bench.files)
+        elsewhere = functools.partial(distributed_rust.work, parsed=parsed, driver=driver, memories=self._bench.memories)
         return await self._observed.compile(job, msgspec.structs.replace(_manner(parsed, driver), elsewhere=elsewhere), hands)
 
     async def _ask(self, request: CompileRequest, driver: RustDriver, query: RustQuery, hands: Hands) -> Answer:

@@ -23,6 +23,8 @@ class Memories(Struct, frozen=True):
     listings: Listings
     places: Places
     """Not about files' content, but as wide: who writes where just now."""
+    guessed: dict[str, None] = {}
+    """Files that observed compiles have looked for on a worker though nothing named them: from then on they are sent, too."""
 
 
 class Bench(Struct, frozen=True):

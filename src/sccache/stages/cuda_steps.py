@@ -261,7 +261,7 @@ class _Walk:
         if distribution is None:
             return {}
         works = {
-            planned.index: distributed_cuda.work(attempts[planned.index], planned.step, self._folder, self._bench.files)
+            planned.index: distributed_cuda.work(attempts[planned.index], planned.step, self._folder, self._bench.memories)
             for planned in wanted
             if planned.index in attempts
         }

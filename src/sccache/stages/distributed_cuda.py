@@ -18,7 +18,7 @@ from sccache.stages.distribution import Compiler, Work
 
 if TYPE_CHECKING:
     from sccache.compilers.nvcc.dryrun import Step
-    from sccache.hashing.files import FileMemory
+    from sccache.stages.bench import Memories
     from sccache.stages.observed_results import Attempt
 
 _VARIABLES = re.compile(r"NVVM.*|CICC.*|CUDA.*|NVCC.*|_[A-Z_]+_")
@@ -28,7 +28,7 @@ _LOOKED_INTO = ("../lib", "../lib64", "../nvvm/lib64", "../nvvm/libdevice", "../
 """Directories of the toolkit in which its programs' libraries are looked for."""
 
 
-def work(attempt: Attempt, step: Step, folder: str, files: FileMemory) -> Work | str:
+def work(attempt: Attempt, step: Step, folder: str, memories: Memories) -> Work | str:
     """This step for a farm; or why it cannot go there.  `folder`: the compile's own scratch directory."""
     job = attempt.job
     kept = {output.path for output in job.outputs}
@@ -44,4 +44,4 @@ def work(attempt: Attempt, step: Step, folder: str, files: FileMemory) -> Work |
         beside = [os.path.join(os.path.dirname(job.program.path), name) for name in _LOOKED_INTO]
         return Reach(wanted, [*sorted(places), *beside], frozenset(), _VARIABLES)
 
-    return distributed_observed.work(made, Compiler(job.program.path, step.kind.value, digest), reach, files)
+    return distributed_observed.work(made, Compiler(job.program.path, step.kind.value, digest), reach, memories)

@@ -19,16 +19,17 @@ from msgspec import Struct
 from sccache.compilers.environment import VOLATILE
 from sccache.dist.messages import OWN_DIRECTORY, JobHeader
 from sccache.dist.tree import Gathering
-from sccache.stages.distribution import Compiler, Place, Work, WorkOrder
+from sccache.stages.distribution import Again, Compiler, Place, Work, WorkOrder
 from sccache.stages.observed_job import TEXT_ROLES
 
 if TYPE_CHECKING:
     from sccache.dist.client_toolchains import Packed
-    from sccache.hashing.files import FileMemory
+    from sccache.stages.bench import Memories
     from sccache.stages.observed_job import ObservedJob
     from sccache.stages.observed_results import Attempt
 
 MAX_FILES = 5_000
+MAX_GUESSED = 500
 KERNEL = ("/proc/", "/sys/", "/dev/")
 _SENT = re.compile(r"PATH|PWD|HOME|LANG|LANGUAGE|LC_.*|TZ|TERM|COLORTERM|NO_COLOR|CLICOLOR.*|LD_LIBRARY_PATH|SOURCE_DATE_EPOCH|TMPDIR")
 """Variables that go to a worker for each compile."""
@@ -54,7 +55,7 @@ class Reach(Struct, frozen=True):
     """Sent beside those that are always sent."""
 
 
-def work(attempt: Attempt, compiler: Compiler, reach: Callable[[], Reach], files: FileMemory) -> Work | str:
+def work(attempt: Attempt, compiler: Compiler, reach: Callable[[], Reach], memories: Memories) -> Work | str:
     """An observed compile for a farm; or why it cannot go there.  `reach` is blocking."""
     job = attempt.job
     checks = (
@@ -64,22 +65,24 @@ def work(attempt: Attempt, compiler: Compiler, reach: Callable[[], Reach], files
         (any(job.request.env.get(name) for name in _PRELOADED), "LD_PRELOAD or LD_AUDIT is set"),
     )
     reason = next((reason for is_so, reason in checks if is_so), "")
-    return reason or Work(job.label, compiler, _Order(attempt, reach, files), job.request.umask)
+    return reason or Work(job.label, compiler, _Order(attempt, reach, memories), job.request.umask)
 
 
 class _Order:
     """Makes the work order once the toolchain is known."""
 
-    def __init__(self, attempt: Attempt, reach: Callable[[], Reach], files: FileMemory) -> None:
+    def __init__(self, attempt: Attempt, reach: Callable[[], Reach], memories: Memories) -> None:
         self._attempt = attempt
         self._job = attempt.job
         self._reach = reach
-        self._files = files
+        self._memories = memories
 
     def __call__(self, packed: Packed) -> WorkOrder | str:
         job, command, reach = self._job, self._job.program, self._reach()
         tree = Gathering()
-        sent = self._add_files(tree, dict.fromkeys(path for path in (*reach.files, *_ALWAYS_SENT) if path not in packed.paths))
+        sent = self._add_files(
+            tree, dict.fromkeys(path for path in (*reach.files, *_ALWAYS_SENT, *self._memories.guessed) if path not in packed.paths)
+        )
         if sent is None:
             return f"more than {MAX_FILES} files would have to be sent"
         for name in (job.request.cwd, *reach.directories, job.request.env.get("PWD", ""), job.request.env.get("TMPDIR", "")):
@@ -104,14 +107,14 @@ class _Order:
         )
         required = {job.path(output.path) for output in job.outputs if output.required}
         needed = tuple(name for name, place in places.items() if place.path in required)
-        accept = _Acceptance(job, sent, environment, reach.whole, self._files)
+        accept = _Acceptance(job, sent, environment, reach, self._memories)
         return WorkOrder(header, gathered.contents, places, needed, accept=accept, report=self._attempt.report)
 
     def _add_files(self, tree: Gathering, wanted: Mapping[str, None]) -> dict[str, bytes] | None:
         if len(wanted) > MAX_FILES:
             return None
         sent: dict[str, bytes] = {}
-        for path, facts in zip(wanted, self._files.facts_many(list(wanted)), strict=True):
+        for path, facts in zip(wanted, self._memories.files.facts_many(list(wanted)), strict=True):
             if facts is not None:
                 tree.add_file(path, facts.digest, facts.size)
                 sent[path] = facts.digest
@@ -142,15 +145,17 @@ class _Acceptance:
     """Whether what the worker's observer saw is what it would have seen here; then the report, with the stamps of this machine."""
 
     def __init__(
-        self, job: ObservedJob, sent: Mapping[str, bytes], environment: Mapping[str, str], whole: Iterable[str], files: FileMemory
+        self, job: ObservedJob, sent: Mapping[str, bytes], environment: Mapping[str, str], reach: Reach, memories: Memories
     ) -> None:
         self._job = job
         self._sent = sent
         self._environment = environment
-        self._whole = frozenset(whole)
-        self._files = files
+        self._whole = frozenset(reach.whole)
+        self._files = memories.files
+        self._guessed = memories.guessed
         self._outputs = job.seen_outputs()
         self._made: set[str] = set()
+        self._lacking: list[str] = []
         self._checks: dict[bytes, Callable[[str], bytes | str | None]] = {
             b"r": self._read,
             b"s": self._looked,
@@ -167,7 +172,7 @@ class _Acceptance:
         }
         """Kind of record → a new record, None if it stands, nothing if it is left out, or what is wrong."""
 
-    def __call__(self, report: bytes, left: Iterable[bytes]) -> bytes | str:
+    def __call__(self, report: bytes, left: Iterable[bytes]) -> bytes | str | Again:
         records = report.split(b"\0")
         if b"." not in records[-3:]:
             return "the observer's report was cut short"
@@ -189,6 +194,11 @@ class _Acceptance:
                 return new
             if new != b"":
                 made.append(record if new is None else new)
+        if self._lacking:
+            self._guessed.update(dict.fromkeys(self._lacking[:MAX_GUESSED]))
+            while len(self._guessed) > MAX_GUESSED:
+                del self._guessed[next(iter(self._guessed))]
+            return Again(f"{self._lacking[0]} is here, and was not sent")
         return b"\0".join(made)
 
     def _file(self, kind: bytes, path: str) -> bytes | str:
@@ -224,6 +234,9 @@ class _Acceptance:
         if path == _LOADERS_CACHE:
             return b""
         is_here = not path.startswith(KERNEL) and path not in self._outputs and not self._is_made(path) and os.path.lexists(path)
+        if is_here and path not in self._sent and os.path.isfile(path):
+            self._lacking.append(path)
+            return None
         return f"{path} is here, and was not sent" if is_here else None
 
     def _listed(self, path: str) -> str | None:

@@ -18,7 +18,7 @@ from sccache.stages.distribution import Compiler, Work
 
 if TYPE_CHECKING:
     from sccache.compilers.rust import RustArguments
-    from sccache.hashing.files import FileMemory
+    from sccache.stages.bench import Memories
     from sccache.stages.observed_job import ObservedJob
     from sccache.stages.observed_results import Attempt
     from sccache.stages.rust_toolchains import RustDriver
@@ -32,7 +32,7 @@ _BUILDS = "target"
 """cargo's directory, which may lie in the package's."""
 
 
-def work(attempt: Attempt, parsed: RustArguments, driver: RustDriver, files: FileMemory) -> Work | str:
+def work(attempt: Attempt, parsed: RustArguments, driver: RustDriver, memories: Memories) -> Work | str:
     """This compile for a farm; or why it cannot go there."""
     if parsed.links:
         return "it links"
@@ -41,7 +41,7 @@ def work(attempt: Attempt, parsed: RustArguments, driver: RustDriver, files: Fil
     if parsed.native_libs:
         return "native libraries are put into it"
     compiler = Compiler(driver.real, "rust", driver.identity)
-    return distributed_observed.work(attempt, compiler, functools.partial(_reach, attempt.job, parsed), files)
+    return distributed_observed.work(attempt, compiler, functools.partial(_reach, attempt.job, parsed), memories)
 
 
 def _reach(job: ObservedJob, parsed: RustArguments) -> Reach:

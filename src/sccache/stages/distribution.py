@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # what they import takes a quarter of a second, and most daem
 
 log = logging.getLogger(__name__)
 
+ORDERS = 2
+"""How often a compile is sent: the second time with what the first one was seen to lack."""
 PACKING_DEADLINE_S = 60.0
 """A toolchain is packed once; who waits longer than that for it compiles here meanwhile."""
 
@@ -52,6 +54,12 @@ class Place(Struct, frozen=True):
     """Written through what is there, as compilers write lists of files; all else replaces it."""
 
 
+class Again(Struct, frozen=True):
+    """A result is of no use, but the next order will have what was missing."""
+
+    reason: str
+
+
 class WorkOrder(Struct, frozen=True):
     """A command with all that it reads."""
 
@@ -64,7 +72,7 @@ class WorkOrder(Struct, frozen=True):
     """Outputs without which a success is none."""
     doubt: Callable[[Finished], str] | None = None
     """Why a success may not be what it would have been here; empty if there is no such reason.  Blocking."""
-    accept: Callable[[bytes, tuple[bytes, ...]], bytes | str] | None = None
+    accept: Callable[[bytes, tuple[bytes, ...]], bytes | str | Again] | None = None
     """Turns the observer's report, with what was left behind, into one of this machine, or says why the result is of no use here.
     Blocking."""
     report: str = ""
@@ -89,6 +97,8 @@ class _Trouble(Struct, frozen=True):
     """Something that should have worked did not; else there was just no place, or it is nothing for a farm."""
     if_here_succeeds: bool = False
     """It is a failure only if the compile succeeds here."""
+    again: bool = False
+    """Another order may have more luck."""
 
 
 class Distribution:
@@ -159,18 +169,22 @@ class Distribution:
         packed = await self._packed(work.compiler)
         if isinstance(packed, NotDistributable):
             return _Trouble(packed.reason, is_failure=False)
-        order = await asyncio.to_thread(_order, work, packed)
-        if isinstance(order, str):
-            return _Trouble(order, is_failure=False)
-        outcome = await self._farm.run(order.header, order.contents, packed)
-        if isinstance(outcome, Unavailable):
-            return _Trouble(outcome.reason, is_failure=outcome.is_failure)
-        trouble = await asyncio.to_thread(_take, order, outcome, ~work.umask)
-        if trouble is not None:
-            return trouble
-        self._stats.distributed(outcome.worker)
-        log.debug("[%s]: compiled on %s", work.label, outcome.worker)
-        return Ran(0, time.monotonic_ns() - start_ns, outcome.result.stdout, outcome.result.stderr)
+        trouble: _Trouble | None = None
+        for _ in range(ORDERS):
+            order = await asyncio.to_thread(_order, work, packed)
+            if isinstance(order, str):
+                return _Trouble(order, is_failure=False)
+            outcome = await self._farm.run(order.header, order.contents, packed)
+            if isinstance(outcome, Unavailable):
+                return _Trouble(outcome.reason, is_failure=outcome.is_failure)
+            trouble = await asyncio.to_thread(_take, order, outcome, ~work.umask)
+            if trouble is None:
+                self._stats.distributed(outcome.worker)
+                log.debug("[%s]: compiled on %s", work.label, outcome.worker)
+                return Ran(0, time.monotonic_ns() - start_ns, outcome.result.stdout, outcome.result.stderr)
+            if not trouble.again:
+                break
+        return trouble or _Trouble("it was not tried")
 
     async def _packed(self, compiler: Compiler) -> Packed | NotDistributable:
         from sccache.dist.client_toolchains import NotDistributable
@@ -193,31 +207,36 @@ def _order(work: Work, packed: Packed) -> WorkOrder | str:
 
 
 def _take(order: WorkOrder, finished: Finished, mask: int) -> _Trouble | None:
-    """Write what was made; the reason if it is not what was asked for.  Lists of files come first, what others wait for last."""
+    """Write what was made; the reason if it is not what was asked for."""
     result, on = finished.result, f"on {finished.worker} "
     if result.status != 0:
         return _Trouble(on + f"it ended with status {result.status}", if_here_succeeds=True)
-    made = {output.path: (output, data) for output, data in finished.outputs}
+    made = {output.path for output, _ in finished.outputs}
     missing = [name for name in order.required if name not in made]
     if missing:
         return _Trouble(on + f"it made no {os.fsdecode(missing[0])}")
     doubt = order.doubt(finished) if order.doubt is not None else ""
-    if doubt:
-        return _Trouble(doubt, is_failure=False)
+    report = order.accept(result.report, result.left) if order.accept is not None and not doubt else b""
+    if doubt or not isinstance(report, bytes):
+        reason = report.reason if isinstance(report, Again) else doubt or str(report)
+        return _Trouble(reason, is_failure=False, again=isinstance(report, Again))
     try:
-        if order.accept is not None:
-            report = order.accept(result.report, result.left)
-            if isinstance(report, str):
-                return _Trouble(report, is_failure=False)
-            with open(order.report, "wb") as file:
-                file.write(report)
-        for name, place in order.places.items():
-            if name in made:
-                output, data = made[name]
-                _write(place, data, (0o777 if output.executable else 0o666) & mask)
+        _put(order, finished, report, mask)
     except OSError as e:
         return _Trouble(f"an output cannot be written: {e}", is_failure=False)  # the compiler says why
     return None
+
+
+def _put(order: WorkOrder, finished: Finished, report: bytes, mask: int) -> None:
+    """Write the report and the outputs: lists of files first, what others wait for last."""
+    if order.report:
+        with open(order.report, "wb") as file:
+            file.write(report)
+    made = {output.path: (output, data) for output, data in finished.outputs}
+    for name, place in order.places.items():
+        if name in made:
+            output, data = made[name]
+            _write(place, data, (0o777 if output.executable else 0o666) & mask)
 
 
 def _write(place: Place, data: bytes | memoryview, mode: int) -> None:

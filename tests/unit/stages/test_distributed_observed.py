@@ -14,9 +14,12 @@ from sccache.dist.client_toolchains import Packed
 from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import CompileRequest, Output
+from sccache.preprocessor_cache.absent import Listings
+from sccache.preprocessor_cache.includes import IncludeMemory
 from sccache.stages import distributed_observed, observation
+from sccache.stages.bench import Memories
 from sccache.stages.distributed_observed import Reach
-from sccache.stages.distribution import Compiler, Work, WorkOrder
+from sccache.stages.distribution import Again, Compiler, Work, WorkOrder
 from sccache.stages.hands import Command
 from sccache.stages.observed_job import ObservedJob, Program
 from sccache.stages.observed_results import Attempt
@@ -36,6 +39,7 @@ class Client:
         (folder / "out").mkdir()
         self.source = self.file("src/a.w", b"text")
         self.other = self.file("src/b.w", b"more")
+        self.memories = Memories(FileMemory(), IncludeMemory(), Listings(), Places())
         self.env = {"LANG": "C", "MY_TOKEN": "secret", "WIZARD_KEY": "secret", "WIZARD_HAT": "tall", "EDITOR": "ed"}
         self.reach = Reach(
             (str(self.source), str(self.other), str(folder / "gone")),
@@ -75,7 +79,7 @@ class Client:
         return Attempt(job, command, str(self.folder / "report"), {}, Places().enter([]), time.time_ns())
 
     def work(self, **changes: object) -> Work | str:
-        return distributed_observed.work(self.attempt(**changes), COMPILER, lambda: self.reach, FileMemory())
+        return distributed_observed.work(self.attempt(**changes), COMPILER, lambda: self.reach, self.memories)
 
     def order(self) -> WorkOrder:
         work = self.work()
@@ -84,7 +88,7 @@ class Client:
         assert isinstance(order, WorkOrder), order
         return order
 
-    def accepted(self, *records: str, left: tuple[str, ...] = ()) -> bytes | str:
+    def accepted(self, *records: str, left: tuple[str, ...] = ()) -> bytes | str | Again:
         report = b"\0".join(os.fsencode(record) for record in (*records, ".", ""))
         accept = self.order().accept
         assert accept is not None
@@ -132,7 +136,7 @@ def test_the_workers_own_files_are_not_told_of(client: Client) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("a{folder}/src/b.w", "was not sent"),
+        ("a{folder}/src/b.w", "was not sent"),  # it was: something is odd there
         ("a{folder}/out", "was not sent"),
         ("d{folder}", "names in"),
         ("d/usr/lib", "names in"),
@@ -204,3 +208,12 @@ def test_an_output_that_is_a_link(client: Client) -> None:
     assert isinstance(work, Work)
     with pytest.raises(OSError, match="no plain output"):
         work.order(PACKED)
+
+
+def test_a_file_that_nobody_named(client: Client) -> None:
+    """It is sent from then on, and this compile is sent again: rustc reads the sources of crates whose macros it expands."""
+    far = client.file("far/macros.w", b"macros")
+    again = client.accepted(f"a{far}")
+    assert isinstance(again, Again)
+    assert str(far) in again.reason
+    assert os.fsencode(far) in {file.path for file in client.order().header.files}
