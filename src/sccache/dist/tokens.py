@@ -13,10 +13,10 @@ Sources: RFC 7519 (JWT), RFC 7517 (JWKS), RFC 6750 (Bearer, and its challenges).
 import asyncio
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import importlib
+import logging
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,9 +54,14 @@ LEEWAY_S = 10
 MAX_JWKS_BYTES = 1 << 20
 ASK_S = 10.0
 """Patience with an identity provider or proxy."""
-REFRESH_S = 30.0
-"""An unknown key makes us ask for new ones, not more often than this."""
+REFRESH_S = 10.0
+"""A key that is not known makes us ask for new ones, not more often than this."""
+KEYS_S = 3600.0
+"""A key that was withdrawn is not believed much longer."""
 MOST_REMEMBERED = 10_000
+
+
+log = logging.getLogger(__name__)
 
 
 class TokenError(SccacheError):
@@ -313,7 +318,7 @@ class JwtClients:
         self._auth = auth
         self._asking = _Asking()
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._asked_at = -REFRESH_S
+        self._asked_at = -KEYS_S
         self._lock = asyncio.Lock()
 
     async def check(self, token: str) -> None:
@@ -337,19 +342,25 @@ class JwtClients:
         await self._asking.aclose()
 
     async def _key(self, name: str) -> jwt.PyJWK | None:
-        if name not in self._keys:
+        if self._is_due(name):
             async with self._lock:
-                if name not in self._keys and time.monotonic() - self._asked_at >= REFRESH_S:
+                if self._is_due(name):
                     await self._refresh()
         return self._keys.get(name)
 
+    def _is_due(self, name: str) -> bool:
+        return time.monotonic() - self._asked_at >= (KEYS_S if name in self._keys else REFRESH_S)
+
     async def _refresh(self) -> None:
-        self._asked_at = time.monotonic()
-        with contextlib.suppress(OSError, ValueError, jwt.PyJWTError):
+        try:
             status, body = await self._asking.get(self._auth.jwks_url)
             if status == 200:
                 keys = jwt.PyJWKSet.from_json(body.decode()).keys
                 self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type in ("RSA", "EC", "OKP")}
+        except (OSError, ValueError, TypeError, jwt.PyJWTError) as error:
+            log.warning("the identity provider's keys cannot be had: %s", type(error).__name__)
+        finally:
+            self._asked_at = time.monotonic()  # now, not before: who asks meanwhile has to wait for the answer
 
 
 def _same(said: object, secret: str) -> bool:
