@@ -1,0 +1,112 @@
+"""One job on a worker: its tree is laid out, its command run in a sandbox, what it made is read.
+
+Owns: trees on disk, the observer in the sandbox, results.  Must not know: clients, tokens, how a sandbox is made.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+from sccache.dist.messages import FILE_TIME_S, OWN_DIRECTORY, Failed, JobHeader, Missing, OutputFile, Result
+from sccache.dist.sandbox.base import Bind, Build, Finished, Limits, Sandbox, SandboxError
+from sccache.hashing.digest import digest
+
+if TYPE_CHECKING:
+    from sccache.dist.contents import Contents
+
+MAX_OUTPUT_BYTES = 1 << 30
+"""As much as a client accepts."""
+MAX_REPORT_BYTES = 32 << 20
+MAX_LEFT = 1000
+REPORT = b"report"
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OBSERVER, _SHIM = os.path.join(_PACKAGE, "sccache-observe"), os.path.join(_PACKAGE, "libsccache-observe.so")
+
+Ended = tuple[Result | Failed | Missing, list[bytes]]
+"""The answer, with the contents of its outputs."""
+
+
+class Runner:
+    """Runs jobs in a sandbox."""
+
+    def __init__(self, sandbox: Sandbox, contents: "Contents", directory: str, limits: Limits) -> None:
+        """Trees are laid out in `directory`, which is on the file system of `contents`."""
+        self._sandbox, self._contents, self._directory, self._limits = sandbox, contents, directory, limits
+
+    async def run(self, header: JobHeader, toolchain: str) -> Ended:
+        """How it ended; `toolchain` is the unpacked one's directory.  Cancelled, all its processes are killed."""
+        if header.observe and not os.access(_OBSERVER, os.X_OK):
+            return Failed("this worker has no observer"), []
+        tree = await asyncio.to_thread(tempfile.mkdtemp, prefix="tree-", dir=self._directory)
+        try:
+            gone = await asyncio.to_thread(_lay_out, header, self._contents, tree)
+            if gone:
+                return Missing(gone), []
+            finished = await self._sandbox.run(_build(header, toolchain, tree, self._limits))
+            try:
+                return await asyncio.to_thread(_ended, header, finished)
+            finally:
+                await asyncio.shield(asyncio.to_thread(finished.remove))
+        except (SandboxError, OSError) as e:
+            return Failed(str(e)), []
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True))
+
+
+def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes, ...]:
+    """Make the tree; gives digests whose contents are gone.  Names were checked (job_checks.py): they stay inside."""
+    root = os.fsencode(tree)
+    os.chmod(tree, 0o755)  # noqa: S103 -- its parent is private
+    made = {b"/"}
+    parents = (path.rpartition(b"/")[0] for path in (*(link.path for link in header.links), *(file.path for file in header.files)))
+    for directory in sorted({*header.directories, *parents}):
+        if directory not in made:
+            os.makedirs(root + directory, 0o755, exist_ok=True)
+            made.add(directory)
+    for link in header.links:
+        os.symlink(link.target, root + link.path)
+    gone: set[bytes] = set()
+    for file in header.files:
+        try:
+            contents.link(file.digest, executable=file.executable, path=os.fsdecode(root + file.path))
+        except KeyError:
+            gone.add(file.digest)
+    for place, _, _ in os.walk(tree):
+        os.utime(place, (FILE_TIME_S, FILE_TIME_S))
+    return tuple(sorted(gone))
+
+
+def _build(header: JobHeader, toolchain: str, tree: str, limits: Limits) -> Build:
+    executable, argv = header.executable, header.argv
+    binds: tuple[Bind, ...] = ()
+    if header.observe:
+        observer, shim = Bind(_OBSERVER, OWN_DIRECTORY + b"/observe"), Bind(_SHIM, OWN_DIRECTORY + b"/observe.so")
+        report = OWN_DIRECTORY + b"/" + REPORT
+        executable, argv = observer.inside, (observer.inside, report, shim.inside, executable, *argv)
+        binds = (observer, shim)
+    return Build(
+        toolchain=toolchain, tree=tree, executable=executable, argv=argv, environment=header.environment, cwd=header.cwd,
+        umask=header.umask, columns=header.columns, binds=binds, limits=limits,
+    )  # fmt: skip
+
+
+def _ended(header: JobHeader, finished: Finished) -> Ended:
+    outcome = finished.outcome
+    if outcome.trouble:
+        return Failed(outcome.trouble), []
+    made = finished.read(header.outputs, header.output_directories, MAX_OUTPUT_BYTES)
+    observed = header.observe
+    result = Result(
+        status=outcome.status,
+        stdout=outcome.stdout,
+        stderr=outcome.stderr,
+        outputs=tuple(OutputFile(one.path, len(one.data), digest(one.data), one.executable) for one in made),
+        report=finished.own(REPORT, MAX_REPORT_BYTES) if observed else b"",
+        left=finished.left([one.path for one in made], MAX_LEFT) if observed else (),
+        wall_ns=outcome.wall_ns,
+        cpu_ns=outcome.cpu_ns,
+    )
+    return result, [one.data for one in made]

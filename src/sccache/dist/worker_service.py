@@ -1,0 +1,140 @@
+"""A worker as a process: its stores, sandbox, certificate and word to the scheduler, from the first heartbeat to the last.
+
+Owns: where things are below cache_dir, the order of starting and of ending.  Must not know: requests, rules of jobs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from sccache.dist.certificates import Identity
+from sccache.dist.config import DockerBuilder, OverlayBuilder, RootlessBuilder, WorkerConfig, split_address
+from sccache.dist.contents import Contents
+from sccache.dist.heartbeat import Link
+from sccache.dist.messages import Heartbeat
+from sccache.dist.sandbox.base import Limits, Sandbox
+from sccache.dist.sandbox.bubblewrap import Bubblewrap
+from sccache.dist.tokens import decode_key, new_key, worker_bearer
+from sccache.dist.toolchain_store import Toolchains
+from sccache.dist.worker import Worker
+from sccache.dist.worker_http import Shell, make_app
+from sccache.dist.worker_job import Runner
+from sccache.errors import ConfigError
+
+TICK_S = 1.0
+DRAIN_S = 60.0
+"""How long jobs may go on when the worker is to end; what is not ready then is compiled elsewhere."""
+END_S = 2.0
+KEEPALIVE_S = 120.0
+CONTENT_BYTES = 8 << 30
+"""Inputs that are kept."""
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One life of a worker."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        """Nothing is done yet."""
+        self._config = config
+        self._key = new_key()
+        self._identity = Identity(config.public_addr, time.time())
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        # Some more than cores: while one's inputs come in, another computes.
+        self._worker = Worker(secrets.token_hex(16), cores, cores + 1 + cores // 8)
+        self._toolchains: Toolchains | None = None
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+        """See worker_http.serve."""
+        places = await asyncio.to_thread(_places, self._config)
+        sandbox = _sandbox(self._config, places["builds"])
+        await sandbox.check()
+        contents = await asyncio.to_thread(Contents, places["contents"], CONTENT_BYTES)
+        self._toolchains = await asyncio.to_thread(Toolchains, places["tc"], self._config.cache_bytes)
+        link = Link(self._config.scheduler_url, worker_bearer(self._config.scheduler_auth, self._config.public_addr), self._beat)
+        runner = Runner(sandbox, contents, places["trees"], Limits())
+        shell = Shell(
+            self._config.public_addr, decode_key(self._key), self._worker, contents, self._toolchains, runner, places["spool"], link
+        )
+        web_runner = web.AppRunner(
+            make_app(shell), access_log=None, handler_cancellation=True, keepalive_timeout=KEEPALIVE_S, auto_decompress=False,
+            shutdown_timeout=END_S,
+        )  # fmt: skip
+        await web_runner.setup()
+        tasks: list[asyncio.Future[None]] = []
+        try:
+            host, port = split_address(self._config.listens)
+            await web.TCPSite(web_runner, host, port, ssl_context=self._identity.context, backlog=1024).start()
+            tasks = [asyncio.ensure_future(link.run()), asyncio.ensure_future(self._tick(shell, link))]
+            ready(f"https://{self._config.listens}")
+            await stop.wait()
+            await self._drain(link)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await link.leave()
+            await link.aclose()
+            await web_runner.cleanup()
+            await asyncio.to_thread(_clear, places)
+
+    def _beat(self) -> Heartbeat:
+        return self._worker.heartbeat(self._key, self._identity.digest, self._toolchains.ids() if self._toolchains is not None else ())
+
+    async def _tick(self, shell: Shell, link: Link) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            shell.tick()
+            if self._identity.is_due(time.time()):
+                await asyncio.to_thread(self._identity.renew, time.time())
+                link.hasten()
+
+    async def _drain(self, link: Link) -> None:
+        """No new jobs; those that run are brought to their end."""
+        self._worker.is_draining = True
+        link.hasten()
+        log.info("draining: %d jobs", len(self._worker.running))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while not self._worker.is_idle:  # noqa: ASYNC110 -- the rules tell nobody, and this happens once
+                    await asyncio.sleep(0.05)
+
+
+def _places(config: WorkerConfig) -> dict[str, str]:
+    """Private directories below cache_dir; what an earlier life left of its jobs is deleted."""
+    builder = config.builder
+    build_dir = builder.build_dir if isinstance(builder, OverlayBuilder | RootlessBuilder) else ""
+    places = {name: os.path.join(config.cache_dir, name) for name in ("tc", "contents", "trees", "spool")}
+    places["builds"] = os.path.join(build_dir or config.cache_dir, "builds")
+    _clear(places)
+    try:
+        for place in places.values():
+            os.makedirs(place, mode=0o700, exist_ok=True)
+            os.chmod(place, 0o700)
+    except OSError as e:
+        raise ConfigError(f"cache_dir or build_dir cannot be used: {e}") from e
+    return places
+
+
+def _clear(places: dict[str, str]) -> None:
+    for name in ("trees", "spool", "builds"):
+        shutil.rmtree(places[name], ignore_errors=True)
+
+
+def _sandbox(config: WorkerConfig, directory: str) -> Sandbox:
+    match config.builder:
+        case OverlayBuilder() as builder:
+            return Bubblewrap(directory, builder.bwrap_path, rootless=False)
+        case RootlessBuilder() as builder:
+            return Bubblewrap(directory, builder.bwrap_path, rootless=True)
+        case DockerBuilder():
+            raise ConfigError("builder: docker is not there yet; use `overlay` or `rootless`")
+    return Bubblewrap(directory, rootless=os.geteuid() != 0)
