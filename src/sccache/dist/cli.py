@@ -104,7 +104,7 @@ def _server(options: argparse.Namespace, _: Mapping[str, str]) -> int:
         config = load_worker(options.config)
     except ConfigError as error:
         return _unusable(error)
-    from sccache.dist import worker_http  # type: ignore[attr-defined,unused-ignore]
+    from sccache.dist import worker_http
 
     _log_to_syslog(options.syslog, "sccache-buildserver")
     return _running(lambda stop, ready: worker_http.serve(config, stop, ready))(_listening)

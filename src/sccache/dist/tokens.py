@@ -48,15 +48,19 @@ JOB_TOKEN_S = 300
 INSECURE_CLIENT = "dangerously_insecure_client"
 INSECURE_SERVER = "dangerously_insecure_server"
 """What everybody says where no authentication is configured; sccache's."""
-ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Algorithms of identity providers; never HS256, for which a public key would be the secret."""
+ALGORITHMS = {
+    "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    "EC": ("ES256", "ES384", "ES512"),
+    "OKP": ("EdDSA",),
+}
+"""What an identity provider's key of each type (RFC 7518, 6.1) may sign with, if it does not say itself with what."""
 LEEWAY_S = 10
 MAX_JWKS_BYTES = 1 << 20
 ASK_S = 10.0
 """Patience with an identity provider or proxy."""
 REFRESH_S = 10.0
 """A key that is not known makes us ask for new ones, not more often than this."""
-KEYS_S = 3600.0
+KEYS_S = 600.0
 """A key that was withdrawn is not believed much longer."""
 MOST_REMEMBERED = 10_000
 
@@ -289,7 +293,7 @@ class ProxiedClients:
 
     async def check(self, token: str) -> None:
         """See ClientCheck."""
-        digest, now = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest(), time.monotonic()
+        digest, now = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), time.monotonic()
         if self._good.get(digest, 0.0) > now:
             return
         try:
@@ -317,7 +321,8 @@ class JwtClients:
         """Nothing is asked yet."""
         self._auth = auth
         self._asking = _Asking()
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: dict[str, tuple[Any, tuple[str, ...]]] = {}
+        """Name → the key, and what it may sign with."""
         self._asked_at = -KEYS_S
         self._lock = asyncio.Lock()
 
@@ -329,7 +334,7 @@ class JwtClients:
             if key is None:
                 raise TokenError("bearer_auth_failed", "JWT could not be validated: its key is not known")
             jwt.decode(
-                token, key, ASYMMETRIC, audience=self._auth.audience, issuer=self._auth.issuer, leeway=LEEWAY_S,
+                token, key[0], key[1], audience=self._auth.audience, issuer=self._auth.issuer, leeway=LEEWAY_S,
                 options={"require": ["exp", "aud", "iss"]},
             )  # fmt: skip
         except jwt.ExpiredSignatureError:
@@ -341,7 +346,7 @@ class JwtClients:
         """See ClientCheck."""
         await self._asking.aclose()
 
-    async def _key(self, name: str) -> jwt.PyJWK | None:
+    async def _key(self, name: str) -> tuple[Any, tuple[str, ...]] | None:
         if self._is_due(name):
             async with self._lock:
                 if self._is_due(name):
@@ -356,12 +361,19 @@ class JwtClients:
             status, body = await self._asking.get(self._auth.jwks_url)
             if status == 200:
                 keys = jwt.PyJWKSet.from_json(body.decode()).keys
-                self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type in ("RSA", "EC", "OKP")}
+                self._keys = {key.key_id: (key.key, _algorithms(key)) for key in keys if key.key_id and _algorithms(key)}
         except (OSError, ValueError, TypeError, jwt.PyJWTError) as error:
             log.warning("the identity provider's keys cannot be had: %s", type(error).__name__)
         finally:
             self._asked_at = time.monotonic()  # now, not before: who asks meanwhile has to wait for the answer
 
 
+def _algorithms(key: jwt.PyJWK) -> tuple[str, ...]:
+    """None for a key that is a secret: whoever can read the JWKS could sign with it."""
+    possible = ALGORITHMS.get(key.key_type or "", ())
+    said = key._jwk_data.get("alg")  # noqa: SLF001 -- algorithm_name is a guess where the key does not say
+    return possible if said is None else tuple(name for name in possible if name == said)
+
+
 def _same(said: object, secret: str) -> bool:
-    return isinstance(said, str) and hmac.compare_digest(said.encode("utf-8", "surrogateescape"), secret.encode("utf-8", "surrogateescape"))
+    return isinstance(said, str) and hmac.compare_digest(said.encode("utf-8", "surrogatepass"), secret.encode("utf-8", "surrogatepass"))
