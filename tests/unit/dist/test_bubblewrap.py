@@ -1,6 +1,7 @@
 """The sandbox, with the real bwrap: as root where the tests run as root, and rootless."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -367,6 +368,28 @@ def test_a_command_that_is_not_there(world: World) -> None:
     finished.remove()
     assert finished.outcome.status == 127
     assert b"cannot run /bin/nowhere" in finished.outcome.stderr
+
+
+@pytest.mark.parametrize("name", [".sccache", "proc", "dev", "w"])
+def test_a_toolchain_that_leads_outside(world: World, tmp_path: Path, name: str) -> None:
+    """Links in it are the sandbox's: what builds the sandbox must not follow them on the host."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(world.tree / "w")
+    (world.top / "toolchain" / name).symlink_to(outside)
+    (tmp_path / "given").write_text("given")
+    with contextlib.suppress(SandboxError):
+        world.run("write", "/w/new", binds=(Bind(str(tmp_path / "given"), b"/.sccache/given"),), cwd=b"/").remove()
+    assert list(outside.iterdir()) == []
+
+
+def test_many_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than can be looked through are refused."""
+    monkeypatch.setattr("sccache.dist.sandbox.written.MAX_ENTRIES", 5)
+    finished = world.run(*(word for number in range(9) for word in ("write", f"/w/{number}")))
+    with pytest.raises(SandboxError, match="too many"):
+        finished.left([], 100)
+    finished.remove()
 
 
 def test_bad_words(world: World) -> None:

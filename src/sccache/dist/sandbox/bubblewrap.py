@@ -13,6 +13,7 @@ Owns: these command lines, ending what takes too long or writes too much.  Must 
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -30,11 +31,14 @@ from sccache.dist.sandbox.base import Build, Limits, Made, Outcome, SandboxError
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENTER = os.path.join(_PACKAGE, "sccache-enter")
 OLDEST = (0, 3)
+NO_NAMESPACES_SINCE = (0, 8)
+"""bwrap can forbid builds to make user namespaces of their own."""
 _VERSION = re.compile(r"bubblewrap (\d+)\.(\d+)")
 _SCRIPT = 'mount -t overlay overlay -o "$1" merged && shift && exec "$@"'
 _MAP_TO_ROOT = ("--user", "--map-root-user")
 _ROWS = 24
 WATCH_S = 0.5
+END_S = 10.0
 CHECK_S = 20.0
 """For the trial at the start."""
 
@@ -47,6 +51,7 @@ class Bubblewrap:
         self._directory = build_dir
         self._bwrap = bwrap
         self._rootless = rootless
+        self._hardening: tuple[str, ...] = ()
 
     async def check(self) -> None:
         """Look for what is needed, and run something."""
@@ -84,6 +89,8 @@ class Bubblewrap:
         version = _VERSION.match(said.decode(errors="replace"))
         if version is None or (int(version[1]), int(version[2])) < OLDEST:
             raise SandboxError(f"bubblewrap 0.3.0 or later is required, {self._bwrap} is {said.decode(errors='replace').strip()!r}")
+        if (int(version[1]), int(version[2])) >= NO_NAMESPACES_SINCE:
+            self._hardening = ("--disable-userns",)
 
     async def run(self, build: Build) -> "FinishedBuild":
         """Run a build."""
@@ -100,6 +107,8 @@ class Bubblewrap:
         try:
             for name in ("upper", "work", "merged"):
                 os.mkdir(os.path.join(place, name), 0o755)
+            for name in written.OUR_OWN:  # what toolchain or tree have there may be a link, which bwrap would follow out of the sandbox
+                os.mkdir(os.path.join(place, "upper", name), 0o755)
             os.symlink(build.tree, os.path.join(place, "tree"))
             os.symlink(build.toolchain, os.path.join(place, "toolchain"))
             with open(os.path.join(place, "specification"), "wb") as file:
@@ -112,7 +121,7 @@ class Bubblewrap:
             raise SandboxError(f"no build can be prepared: {e}") from e
         return place
 
-    def _command(self, build: Build, place: str) -> list[str]:
+    def _command(self, build: Build, place: str, told: int) -> list[str]:
         options = "lowerdir=tree:toolchain,upperdir=upper,workdir=work" + (",userxattr" if self._rootless else "")
         own = os.fsdecode(OWN_DIRECTORY)
         binds = [(ENTER, f"{own}/enter"), (os.path.join(place, "specification"), f"{own}/specification")]
@@ -122,6 +131,7 @@ class Bubblewrap:
             *("sh", "-c", _SCRIPT, "sh", options),
             *(self._bwrap, "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "worker"),
             *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+            *(*self._hardening, "--info-fd", str(told)),
             *("--bind", "merged", "/", "--proc", "/proc", "--dev", "/dev", "--clearenv", "--chdir", "/"),
             *(word for path, inside in binds for word in ("--ro-bind", path, inside)),
             *("--", f"{own}/enter", f"{own}/specification", f"{own}/status"),
@@ -130,21 +140,23 @@ class Bubblewrap:
     async def _run(self, build: Build, place: str) -> Outcome:
         start_ns = time.monotonic_ns()
         master, slave = _terminal(build.columns) if build.columns else (-1, -1)
+        tells, told = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command(build, place),
+                *self._command(build, place, told),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=slave if build.columns else asyncio.subprocess.PIPE,
                 cwd=place,
                 env={"PATH": os.environ.get("PATH", os.defpath)},
                 start_new_session=True,
+                pass_fds=(told,),
                 limit=1 << 20,
             )
         except OSError as e:
-            _close(master, slave)
+            _close(master, slave, tells, told)
             raise SandboxError(f"no sandbox can be started: {e}") from e
-        _close(slave)
+        _close(slave, told)
         guard = _Guard(build.limits, os.path.join(place, "upper"), process)
         watching = asyncio.ensure_future(guard.watch())
         try:
@@ -155,6 +167,7 @@ class Bubblewrap:
             watching.cancel()
             guard.kill()
             await asyncio.gather(watching, process.wait(), return_exceptions=True)
+            await _end_of_all(tells)
         return _outcome(place, (out, err), code, guard.trouble, time.monotonic_ns() - start_ns)
 
 
@@ -200,10 +213,16 @@ class _Guard:
             await asyncio.sleep(min(WATCH_S, max(0.0, ends_at - time.monotonic())))
             if time.monotonic() >= ends_at:
                 self.end(f"it took longer than {self.limits.seconds:g} seconds")
-            elif await asyncio.to_thread(written.size_of, self._upper) > self.limits.output_bytes:
-                self.end(f"it wrote more than {self.limits.output_bytes} bytes")
+            elif await asyncio.to_thread(self._writes_too_much):
+                self.end(f"it wrote more than {self.limits.output_bytes} bytes, or too many files")
             elif self.limits.processes and await asyncio.to_thread(_family, self._process.pid) > self.limits.processes:
                 self.end(f"it started more than {self.limits.processes} processes")  # root is exempt from RLIMIT_NPROC
+
+    def _writes_too_much(self) -> bool:
+        try:
+            return written.size_of(self._upper) > self.limits.output_bytes
+        except SandboxError:
+            return True
 
     def end(self, trouble: str) -> None:
         """End it, for this reason."""
@@ -226,6 +245,33 @@ def _family(pid: int) -> int:
         with contextlib.suppress(OSError), open(f"/proc/{here}/task/{here}/children", encoding="ascii") as file:
             pending += [int(word) for word in file.read().split()]
     return count
+
+
+async def _end_of_all(tells: int) -> None:
+    """Wait until nothing runs in the sandbox any more: bwrap itself ends a little before the first process of its namespace does."""
+    try:
+        first = json.loads(os.read(tells, 1 << 12) or b"{}").get("child-pid")
+        descriptor = os.pidfd_open(first) if isinstance(first, int) else -1
+    except (OSError, ValueError):
+        return  # it is gone
+    finally:
+        os.close(tells)
+    if descriptor >= 0:
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_readable(descriptor), END_S)
+        finally:
+            os.close(descriptor)
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 async def _read_pipe(stream: asyncio.StreamReader | None, guard: _Guard) -> bytes:
@@ -300,5 +346,8 @@ def _outcome(place: str, said: tuple[bytes, bytes], code: int, trouble: str, wal
     status = written.read(os.path.join(place, "upper"), (OWN_DIRECTORY + b"/status",), (), 1 << 10)
     if not status and not trouble:
         raise SandboxError(f"the sandbox ended with {code}: {said[1][:1000].decode(errors='replace').strip()}")
-    number, cpu_ns = (int(word) for word in status[0].data.split()[:2]) if status else (code, 0)
+    try:
+        number, cpu_ns = (int(word) for word in status[0].data.split()[:2]) if status else (code, 0)
+    except ValueError as e:  # what runs in the sandbox can write there, too
+        raise SandboxError("the sandbox's own notes were changed") from e
     return Outcome(number, *said, wall_ns, cpu_ns, trouble)

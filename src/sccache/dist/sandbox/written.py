@@ -8,6 +8,7 @@ Owns: reading and removing such a directory.  Must not know: how it came to be.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -17,7 +18,9 @@ from sccache.dist.sandbox.base import Made, SandboxError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_OUR_OWN = (b"/.sccache", b"/proc", b"/dev")
+OUR_OWN = (".sccache", "proc", "dev")
+"""Directories at the top that are the worker's own, whatever toolchain and tree have there."""
+_OUR_OWN = frozenset(b"/" + name.encode() for name in OUR_OWN)
 _PASSING = (b"/tmp",)
 MAX_DEPTH = 200
 MAX_ENTRIES = 1_000_000
@@ -39,7 +42,7 @@ def left(top: str, known: Sequence[bytes], max_names: int) -> tuple[bytes, ...]:
     """All names but these, directories, our own, and what is in /tmp; at most `max_names`."""
     expected = {*known}
     found: list[bytes] = []
-    for path, _ in _walk(top, b"/"):
+    for path, _ in _walk(top):
         if path not in expected and not path.startswith(tuple(place + b"/" for place in _PASSING)):
             found.append(path)
             if len(found) == max_names:
@@ -50,20 +53,43 @@ def left(top: str, known: Sequence[bytes], max_names: int) -> tuple[bytes, ...]:
 def size_of(top: str) -> int:
     """Bytes of all files (apparent or on disk, whichever is less)."""
     total = 0
-    for _, facts in _walk(top, b"/"):
+    for _, facts in _walk(top):
         total += min(facts.st_size, facts.st_blocks * 512)
     return total
 
 
 def remove(top: str) -> None:
-    """Delete it, whatever modes it has."""
-    for here, directories, _ in os.walk(top):
-        for name in directories:
-            path = os.path.join(here, name)
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, stat.S_IRWXU)
+    """Delete it, whatever modes it has; all processes of the build have ended."""
+    if os.geteuid() != 0:  # root needs no permission
+        with contextlib.suppress(OSError):
+            _open_up(os.open(top, _DIRECTORY), 0)
     shutil.rmtree(top, ignore_errors=True)
+
+
+def _open_up(directory: int, depth: int) -> None:
+    """Let its owner, us, into all directories below this one, which is closed."""
+    try:
+        os.fchmod(directory, stat.S_IRWXU)
+        with os.scandir(directory) as listing:
+            names = [entry.name for entry in listing if entry.is_dir(follow_symlinks=False)]
+        for name in names if depth < MAX_DEPTH else ():
+            with contextlib.suppress(OSError):
+                _open_up(_enter(name, directory), depth + 1)
+    finally:
+        os.close(directory)
+
+
+def _enter(name: str, directory: int) -> int:
+    """Open a directory that may let nobody in."""
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=directory)
+    except PermissionError:
+        place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.chmod(f"/proc/self/fd/{place}", stat.S_IRWXU)
+        finally:
+            os.close(place)
+        return os.open(name, _DIRECTORY, dir_fd=directory)
 
 
 def _read(top: str, path: bytes, max_bytes: int) -> Made | None:
@@ -111,31 +137,45 @@ def _parent(top: str, path: bytes) -> Iterator[tuple[int | None, bytes]]:
 
 def _files_below(top: str, place: bytes) -> Iterator[bytes]:
     prefix = place.rstrip(b"/") + b"/"
-    return (path for path, facts in _walk(top, b"/") if path.startswith(prefix) and stat.S_ISREG(facts.st_mode))
+    return (path for path, facts in _walk(top) if path.startswith(prefix) and stat.S_ISREG(facts.st_mode))
 
 
-def _walk(top: str, inside: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Everything but directories, with its name inside; our own places are left out."""
-    pending = [(os.fsencode(top), inside.rstrip(b"/"), 0)]
-    seen = 0
-    while pending:
-        here, name, depth = pending.pop()
-        try:
-            entries = list(os.scandir(here))
-        except OSError:
-            continue
-        for entry in entries:
-            seen += 1
-            if seen > MAX_ENTRIES or depth > MAX_DEPTH:
-                return
-            path = name + b"/" + entry.name
-            if path in _OUR_OWN:
-                continue
+def _walk(top: str) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Everything but directories, with its name inside; our own places are left out.
+
+    SandboxError where there is too much to look through.  A build that still runs may change everything meanwhile: what cannot be looked
+    at is passed over.
+    """
+    try:
+        directory = os.open(top, _DIRECTORY)
+    except OSError:
+        return
+    yield from _walk_open(directory, b"", itertools.count(1))
+
+
+def _walk_open(directory: int, inside: bytes, seen: Iterator[int]) -> Iterator[tuple[bytes, os.stat_result]]:
+    deeper: list[bytes] = []
+    try:
+        with os.scandir(directory) as listing:
+            for entry in listing:
+                if next(seen) > MAX_ENTRIES:
+                    raise SandboxError("it made too many files")
+                path = inside + b"/" + os.fsencode(entry.name)
+                if path in _OUR_OWN:
+                    continue
+                with contextlib.suppress(OSError):
+                    facts = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(facts.st_mode):
+                        deeper.append(path)
+                    else:
+                        yield path, facts
+        if deeper and inside.count(b"/") >= MAX_DEPTH:
+            raise SandboxError("it made directories too deep")
+        for path in deeper:
             try:
-                facts = entry.stat(follow_symlinks=False)
+                below = os.open(path.rpartition(b"/")[2], _DIRECTORY, dir_fd=directory)
             except OSError:
                 continue
-            if stat.S_ISDIR(facts.st_mode):
-                pending.append((entry.path, path, depth + 1))
-            else:
-                yield path, facts
+            yield from _walk_open(below, path, seen)
+    finally:
+        os.close(directory)
