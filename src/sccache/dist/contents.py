@@ -18,12 +18,19 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from blake3 import blake3
+from msgspec import Struct, field
 
 from sccache.dist.messages import FILE_TIME_S
 from sccache.errors import DamagedError
 
 _NAME = re.compile(r"[0-9a-f]{64}(-x)?")
 _TEMPORARY = "new-"
+
+
+class _Kept(Struct):
+    size: int
+    files: set[bool] = field(default_factory=set)
+    """Which there are: the plain one (False), its executable twin (True)."""
 
 
 class Contents:
@@ -33,8 +40,8 @@ class Contents:
         """Finds what is there from before; what was being written then is deleted.  OSError."""
         self._directory, self._max_bytes = directory, max_bytes
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, int] = OrderedDict()
-        """Digest → bytes of its files; least recently used first."""
+        self._known: OrderedDict[bytes, _Kept] = OrderedDict()
+        """Least recently used first.  It and the files of these names change together, under the lock."""
         self._total = 0
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self._scan()
@@ -65,12 +72,11 @@ class Contents:
                     hasher.update(piece)
                     written += file.write(piece)
             _check(written == size and hasher.digest() == digest)
-            self._place(path, digest, is_executable=False)
+            self._place(path, digest, size, is_executable=False)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             raise
-        self._count(digest, size)
 
     def link(self, digest: bytes, *, executable: bool, path: str) -> None:
         """Make `path` a name of this content, with the mode that it has in a tree; KeyError if it is gone."""
@@ -83,8 +89,7 @@ class Contents:
                 self._make_twin(digest)
                 os.link(self._path(digest, executable), path)
         except FileNotFoundError:
-            with self._lock:
-                self._total -= self._known.pop(digest, 0)
+            self._forget(digest)
             raise KeyError(digest) from None
 
     def _make_twin(self, digest: bytes) -> None:
@@ -92,35 +97,45 @@ class Contents:
         os.close(descriptor)
         try:
             shutil.copyfile(self._path(digest), path)
-            size = os.path.getsize(path)
-            self._place(path, digest, is_executable=True)
+            self._place(path, digest, os.path.getsize(path), is_executable=True)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             raise
-        self._count(digest, size, is_more=True)
 
-    def _place(self, path: str, digest: bytes, *, is_executable: bool) -> None:
+    def _place(self, path: str, digest: bytes, size: int, *, is_executable: bool) -> None:
         os.chmod(path, 0o555 if is_executable else 0o444)
         os.utime(path, (FILE_TIME_S, FILE_TIME_S))
         target = self._path(digest, is_executable)
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        os.replace(path, target)
-
-    def _count(self, digest: bytes, size: int, *, is_more: bool = False) -> None:
         with self._lock:
-            before = self._known.pop(digest, 0)
-            self._known[digest] = before + size if is_more else max(before, size)
-            self._total += self._known[digest] - before
-            gone = []
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            if digest in self._known and os.path.exists(target):
+                os.unlink(path)  # link() fails on a file that is replaced at that moment: its inode has no name any more
+            else:
+                os.replace(path, target)
+            self._note(digest, size, is_executable=is_executable)
             while self._total > self._max_bytes and len(self._known) > 1:
-                oldest, size = self._known.popitem(last=False)
-                self._total -= size
-                gone.append(oldest)
-        for oldest in gone:
-            for is_executable in (False, True):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._path(oldest, is_executable))
+                self._drop(next(iter(self._known)))
+
+    def _note(self, digest: bytes, size: int, *, is_executable: bool) -> None:
+        kept = self._known.setdefault(digest, _Kept(size))
+        self._known.move_to_end(digest)
+        if is_executable not in kept.files:
+            kept.files.add(is_executable)
+            self._total += size
+
+    def _drop(self, digest: bytes) -> None:
+        kept = self._known.pop(digest)
+        for is_executable in kept.files:
+            self._total -= kept.size
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(digest, is_executable))
+
+    def _forget(self, digest: bytes) -> None:
+        """Its file was not found: somebody deleted it, unless it was only pushed out, and has come again."""
+        with self._lock:
+            if digest in self._known and not os.path.exists(self._path(digest)):
+                self._drop(digest)
 
     def _path(self, digest: bytes, is_executable: bool = False) -> str:  # noqa: FBT001, FBT002
         name = digest.hex()
@@ -129,9 +144,8 @@ class Contents:
     def _scan(self) -> None:
         for entry in self._entries():
             if _NAME.fullmatch(entry.name):
-                digest, size = bytes.fromhex(entry.name[:64]), entry.stat(follow_symlinks=False).st_size
-                self._known[digest] = self._known.get(digest, 0) + size
-                self._total += size
+                size = entry.stat(follow_symlinks=False).st_size
+                self._note(bytes.fromhex(entry.name[:64]), size, is_executable=entry.name.endswith("-x"))
             elif entry.is_file(follow_symlinks=False):
                 os.unlink(entry.path)
 
