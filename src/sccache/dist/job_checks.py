@@ -47,13 +47,15 @@ def check(header: JobHeader) -> None:
         raise ProtocolError("The toolchain's name is no digest")
     if len(header.files) + len(header.links) + len(header.directories) + len(header.outputs) > MAX_NAMES:
         raise ProtocolError("The job has too many names")
-    for path in (header.executable, header.cwd, *header.outputs, *header.output_directories):
+    for path in (header.cwd, *header.outputs, *header.output_directories):
         _check_path(path)
     _check_contents(header)
     _check_tree(header)
     for name, value in header.environment:
         if not name or b"=" in name or b"\0" in name or b"\0" in value:
             raise ProtocolError("A variable cannot be one")
+    if not header.executable.startswith(b"/") or b"\0" in header.executable:  # `..` and links in it are the sandbox's own matter
+        raise ProtocolError("The program's name is not absolute")
     if not header.argv or any(b"\0" in argument for argument in header.argv):
         raise ProtocolError("The command line cannot be one")
     if not 0 <= header.umask <= 0o777 or not 0 <= header.columns <= 10_000:
