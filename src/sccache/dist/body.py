@@ -22,6 +22,7 @@ from sccache.errors import ProtocolError
 LEVEL = 1
 MAX_PACKED_HEADER_BYTES = 16 << 20
 MAX_HEADER_BYTES = 64 << 20
+MAX_BODY_BYTES = job_checks.MAX_CONTENT_BYTES + MAX_PACKED_HEADER_BYTES + (64 << 20)
 IN_MEMORY_BYTES = 1 << 20
 SLACK_BYTES = 1 << 20
 """What does not get smaller by zstd gets longer by less than this and a hundredth."""

@@ -16,12 +16,13 @@ from sccache.dist.messages import Heartbeat
 
 USED_UP_S = 600.0
 """How long a job that is over is remembered: longer than a token for it is good."""
-RETURN_S = 60.0
+RETURN_S = 30.0
 """How long a client may take to come back with what was missing."""
 DUTY_S = 30.0
 """How long a client may take to begin an upload, before another is asked to."""
-MAX_BACKLOG = 4
-"""Jobs, as a multiple of the slots, beyond which the worker says that it is busy: the scheduler gives no more than the slots."""
+MAX_BACKLOG = 64
+"""Jobs, as a multiple of the slots, beyond which the worker says that it is busy: the scheduler gives no more than the slots, but a
+client may be slow to send, and a scheduler that was started anew may know less."""
 
 
 class Verdict(Enum):

@@ -19,7 +19,7 @@ import jwt
 import msgspec
 from aiohttp import web
 
-from sccache.dist.body import Request, TooLargeError, answer_pieces
+from sccache.dist.body import MAX_BODY_BYTES, Request, TooLargeError, answer_pieces
 from sccache.dist.config import WorkerConfig
 from sccache.dist.job_checks import VersionError
 from sccache.dist.messages import Failed, JobAnswer, JobHeader, Missing, Result, Status
@@ -136,6 +136,7 @@ class Shell:
 
     async def _receive(self, request: web.Request, body: Request, claims: JobClaims) -> JobHeader:
         """The whole body, its contents kept; RefusedError."""
+        _check_length(request, MAX_BODY_BYTES)
         try:
             is_checked = False
             async for data in _pieces(request):
@@ -202,8 +203,7 @@ class Shell:
         claims = self._claims(request, job)
         if claims.toolchain != toolchain:
             raise RefusedError(401, "another_toolchain", "The token is for another toolchain", "invalid_jwt")
-        if (request.content_length or 0) > self._toolchains.max_bytes:
-            raise RefusedError(413, "too_large", "The toolchain is larger than toolchain_cache_size")
+        _check_length(request, self._toolchains.max_bytes)
         if self._toolchains.has(toolchain) or not self.worker.upload_begins(job, toolchain, self.now()):
             return await self._second(request, toolchain)
         try:
@@ -217,8 +217,11 @@ class Shell:
 
     async def _second(self, request: web.Request, toolchain: str) -> web.Response:
         """Somebody else has sent it, or is about to."""
-        async for _ in _pieces(request):
-            pass
+        left = self._toolchains.max_bytes
+        async for data in _pieces(request):
+            left -= len(data)
+            if left < 0:
+                raise RefusedError(413, "too_large", "The toolchain is larger than toolchain_cache_size")
         until = self.now() + UPLOAD_S
         while not self._toolchains.has(toolchain):
             if self.now() > until:
@@ -308,6 +311,11 @@ async def serve(config: WorkerConfig, stop: asyncio.Event, ready: Callable[[str]
 
 class _CutOffError(ConnectionError):
     """A request ended before its body did."""
+
+
+def _check_length(request: web.Request, limit: int) -> None:
+    if (request.content_length or 0) > limit:
+        raise RefusedError(413, "too_large", f"The body is longer than the {limit} bytes that are taken")
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
