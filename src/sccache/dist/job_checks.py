@@ -19,6 +19,8 @@ MAX_CONTENT_BYTES = 4 << 30
 """Of all inputs together."""
 MAX_PATH_BYTES = 4096
 MAX_COMPONENT_BYTES = 255
+MAX_DEPTH = 128
+"""Directories in each other."""
 KERNEL = (b"/proc", b"/dev", b"/sys", OWN_DIRECTORY)
 TOOLCHAIN = re.compile(r"[0-9a-f]{64}")
 
@@ -106,7 +108,13 @@ def _parents(paths: Iterable[bytes]) -> set[bytes]:
 def _check_path(path: bytes) -> None:
     parts = path.split(b"/")
     is_plain = parts[0] == b"" and len(parts) > 1 and not {b"", b".", b".."} & set(parts[1:])
-    if not (is_plain or path == b"/") or b"\0" in path or len(path) > MAX_PATH_BYTES or max(map(len, parts)) > MAX_COMPONENT_BYTES:
+    if (
+        not (is_plain or path == b"/")
+        or b"\0" in path
+        or len(path) > MAX_PATH_BYTES
+        or max(map(len, parts)) > MAX_COMPONENT_BYTES
+        or len(parts) > MAX_DEPTH
+    ):
         raise ProtocolError("A name is not absolute and plain")
     if path.startswith(tuple(place + b"/" for place in KERNEL)) or path in KERNEL:
         raise ProtocolError("A name is one of the sandbox's own places")

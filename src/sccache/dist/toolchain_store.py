@@ -9,7 +9,6 @@ Must not know: who sends them, what is in them, how they are unpacked (archive.p
 import contextlib
 import os
 import re
-import shutil
 import tempfile
 import threading
 from collections import Counter, OrderedDict
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 
 from blake3 import blake3
 
-from sccache.dist import archive
+from sccache.dist import archive, removal
 from sccache.errors import DamagedError, StorageError, Trouble
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -39,7 +38,7 @@ class Toolchains:
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 self._known[entry.name] = _size_of(entry.path)
             else:
-                _remove(entry.path)
+                removal.remove(entry.path)
 
     def ids(self) -> tuple[str, ...]:
         """All that are here."""
@@ -79,7 +78,11 @@ class Toolchains:
             self._known[toolchain] = size
             gone = self._too_many(toolchain)
         for one in gone:
-            _remove(os.path.join(self._directory, one))
+            # What is half deleted when the worker is killed must not have the name of a toolchain.
+            passing = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._directory)
+            with contextlib.suppress(OSError):
+                os.rename(os.path.join(self._directory, one), os.path.join(passing, one))
+            removal.remove(passing)
 
     def _too_many(self, but: str) -> list[str]:
         gone = []
@@ -125,11 +128,3 @@ class Receiving:
 
 def _size_of(directory: str) -> int:
     return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(directory) for name in names)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with contextlib.suppress(OSError):
-        os.unlink(path)

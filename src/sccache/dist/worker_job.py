@@ -5,10 +5,10 @@ Owns: trees on disk, the observer in the sandbox, results.  Must not know: clien
 
 import asyncio
 import os
-import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
+from sccache.dist import removal
 from sccache.dist.messages import FILE_TIME_S, OWN_DIRECTORY, Failed, JobHeader, Missing, OutputFile, Result
 from sccache.dist.sandbox.base import Bind, Build, Finished, Limits, Sandbox, SandboxError
 from sccache.hashing.digest import digest
@@ -53,7 +53,7 @@ class Runner:
         except (SandboxError, OSError) as e:
             return Failed(str(e)), []
         finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True))
+            await asyncio.shield(asyncio.to_thread(removal.remove, tree))
 
 
 def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes, ...]:

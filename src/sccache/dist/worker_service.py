@@ -8,12 +8,12 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
+from sccache.dist import removal
 from sccache.dist.certificates import Identity
 from sccache.dist.config import DockerBuilder, OverlayBuilder, RootlessBuilder, WorkerConfig, split_address
 from sccache.dist.contents import Contents
@@ -116,6 +116,12 @@ def _places(config: WorkerConfig) -> dict[str, str]:
     places["builds"] = os.path.join(build_dir or config.cache_dir, "builds")
     _clear(places)
     try:
+        os.makedirs(config.cache_dir, mode=0o700, exist_ok=True)
+        marker = os.path.join(config.cache_dir, "boot-id")
+        if not removal.is_of_this_boot(marker):
+            for name in ("tc", "contents"):  # files may be there under the digest of a content that never reached the disk
+                removal.remove(places[name])
+            removal.note_boot(marker)
         for place in places.values():
             os.makedirs(place, mode=0o700, exist_ok=True)
             os.chmod(place, 0o700)
@@ -126,7 +132,7 @@ def _places(config: WorkerConfig) -> dict[str, str]:
 
 def _clear(places: dict[str, str]) -> None:
     for name in ("trees", "spool", "builds"):
-        shutil.rmtree(places[name], ignore_errors=True)
+        removal.remove(places[name])
 
 
 def _sandbox(config: WorkerConfig, directory: str) -> Sandbox:

@@ -10,10 +10,10 @@ Owns: reading and removing such a directory.  Must not know: how it came to be.
 import contextlib
 import itertools
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 
+from sccache.dist import removal
 from sccache.dist.sandbox.base import Made, SandboxError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,36 +60,7 @@ def size_of(top: str) -> int:
 
 def remove(top: str) -> None:
     """Delete it, whatever modes it has; all processes of the build have ended."""
-    if os.geteuid() != 0:  # root needs no permission
-        with contextlib.suppress(OSError):
-            _open_up(os.open(top, _DIRECTORY), 0)
-    shutil.rmtree(top, ignore_errors=True)
-
-
-def _open_up(directory: int, depth: int) -> None:
-    """Let its owner, us, into all directories below this one, which is closed."""
-    try:
-        os.fchmod(directory, stat.S_IRWXU)
-        with os.scandir(directory) as listing:
-            names = [entry.name for entry in listing if entry.is_dir(follow_symlinks=False)]
-        for name in names if depth < MAX_DEPTH else ():
-            with contextlib.suppress(OSError):
-                _open_up(_enter(name, directory), depth + 1)
-    finally:
-        os.close(directory)
-
-
-def _enter(name: str, directory: int) -> int:
-    """Open a directory that may let nobody in."""
-    try:
-        return os.open(name, _DIRECTORY, dir_fd=directory)
-    except PermissionError:
-        place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.chmod(f"/proc/self/fd/{place}", stat.S_IRWXU)
-        finally:
-            os.close(place)
-        return os.open(name, _DIRECTORY, dir_fd=directory)
+    removal.remove(top)
 
 
 def _read(top: str, path: bytes, max_bytes: int) -> Made | None:
