@@ -1,5 +1,6 @@
 """docs/dist.md: what it says to write into files is understood, what it says to type exists, and what there is to set is in it."""
 
+import os
 import re
 import shlex
 import shutil
@@ -78,3 +79,19 @@ def test_units_are_understood(tmp_path: Path, index: int) -> None:
     path.write_text(blocks("ini")[index].replace("/usr/local/bin/sccache-dist", "/bin/true"))
     ran = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_proxy_is_understood(tmp_path: Path) -> None:
+    """By nginx itself."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    pem = tmp_path / "pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=scheduler.example"]
+    subprocess.run([*argv, "-keyout", str(pem), "-out", str(tmp_path / "cert")], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + (tmp_path / "cert").read_text())
+    (server,) = blocks("nginx")
+    server = re.sub(r"/etc/ssl/scheduler\.\w+", str(pem), server)
+    (tmp_path / "conf").write_text(f"pid {tmp_path}/pid; events {{}} http {{ access_log off; {server} }}")
+    ran = subprocess.run([nginx, "-t", "-q", "-e", str(tmp_path / "log"), "-c", str(tmp_path / "conf")], capture_output=True, check=False)
+    assert ran.returncode == 0, (tmp_path / "log").read_text()
