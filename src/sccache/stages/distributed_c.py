@@ -26,7 +26,7 @@ from sccache.stages import inputs as inputs_stage
 from sccache.stages.bench import Memories
 from sccache.stages.distribution import Compiler, Place, WorkOrder
 from sccache.stages.job import Job
-from sccache.stages.locale_files import locale_files
+from sccache.stages.locale_files import locale_files, terminal_files
 from sccache.stages.recipes import Preprocessed, Recipe
 
 if TYPE_CHECKING:
@@ -75,12 +75,17 @@ def order(job: Job, text: Preprocessed, recipe: Recipe, memories: Memories, pack
     for path, facts in text.inputs.facts.items():
         tree.add_file(path, facts.digest, facts.size)
     others = [*around.present, *(path for path, _ in job.named_inputs)]
-    others += [path for path, _ in job.toolchain.files if path not in packed.paths]
+    tools = [path for path, _ in job.toolchain.files if path not in packed.paths]
+    if any(_is_strange(path, packed) for path in tools):
+        return "a tool is used that does not belong to the compiler"
+    others += tools
     others += _marks(job)
     languages = locale_files(job.request.env)
     if languages is None:
         return "the files for this language are too many"
     others += languages
+    if recipe.command.on_terminal:
+        others += terminal_files(job.request.env)
     if not _add_known(tree, (path for path in others if not path.startswith(_NOT_FILES)), memories):
         return "a file that it reads is gone"
     named = (job.path(name) for option in _SEARCHED for name in toolchain.values(option, job.parsed.search_args))
@@ -106,6 +111,13 @@ def order(job: Job, text: Preprocessed, recipe: Recipe, memories: Memories, pack
     )
     needed = tuple(name for name, place in places.items() if place.path in required)
     return WorkOrder(header, gathered.contents, places, needed, doubt=partial(_doubt, job, text, time.time()))
+
+
+def _is_strange(path: str, packed: Packed) -> bool:
+    """Whether this is a program that may not start on a worker: then another of its name might be taken, without a word."""
+    is_program = ".so" not in os.path.basename(path) and os.access(path, os.X_OK)
+    beside = os.path.dirname(path) + "/"
+    return is_program and not any(name.startswith(beside) and "/" not in name[len(beside) :] for name in packed.paths)
 
 
 def _doubt(job: Job, text: Preprocessed, start_s: float, finished: Finished) -> str:

@@ -1,6 +1,6 @@
-"""Files by which a compiler finds the language and the letters of its messages: a worker needs them to say the same.
+"""Files by which a compiler finds the language, the letters and the colours of its messages: a worker needs them to say the same.
 
-Sources: setlocale(3), locale(7), the GNU gettext manual ("Locating Message Catalog Files").
+Sources: setlocale(3), locale(7), the GNU gettext manual ("Locating Message Catalog Files"), terminfo(5).
 Owns: which files those are.  Must not know: compilers, where they are sent.
 """
 
@@ -14,6 +14,7 @@ _CATALOGS = os.path.join("/usr/share", "locale")
 MAX_ARCHIVE_BYTES = 32 << 20
 """Of locale-archive: one with all the world's locales is larger."""
 _DOMAINS = re.compile(r"(?:gcc|cpplib|clang|gas|bfd|opcodes|libc|ld)[-\w.]*\.mo")
+_TERMINALS = ("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")
 _PLAIN = frozenset({"", "C", "POSIX"})
 
 
@@ -58,3 +59,14 @@ def _catalogs(language: str) -> list[str]:
         if os.path.isdir(place):
             found += [os.path.join(place, entry) for entry in sorted(os.listdir(place)) if _DOMAINS.fullmatch(entry)]
     return found
+
+
+def terminal_files(env: Mapping[str, str]) -> list[str]:
+    """The description of the terminal that TERM names, where it is looked for."""
+    term = env.get("TERM", "")
+    if not term or "/" in term:
+        return []
+    own = [os.path.join(env["HOME"], ".terminfo")] if env.get("HOME", "").startswith("/") else []
+    places = [env.get("TERMINFO", ""), *own, *env.get("TERMINFO_DIRS", "").split(":"), *_TERMINALS]
+    names = [os.path.join(place, term[0], term) for place in places if place.startswith("/")]
+    return [path for path in dict.fromkeys(names) if os.path.isfile(path)]
