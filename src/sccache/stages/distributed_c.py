@@ -75,7 +75,7 @@ def order(job: Job, text: Preprocessed, recipe: Recipe, memories: Memories, pack
     for path, facts in text.inputs.facts.items():
         tree.add_file(path, facts.digest, facts.size)
     others = [*around.present, *(path for path, _ in job.named_inputs)]
-    tools = [path for path, _ in job.toolchain.files if path not in packed.paths]
+    tools = [path for path, _ in job.toolchain.files if not packed.paths.intersection((path, os.path.normpath(path)))]
     if any(_is_strange(path, packed) for path in tools):
         return "a tool is used that does not belong to the compiler"
     others += tools
