@@ -80,20 +80,20 @@ class World:
 async def a_world(place: Path) -> AsyncIterator[World]:
     source, archive = place / "x.c", place / "archive"
     source.write_text("int x;")
-    with (
-        archive.open("wb") as file,
-        zstandard.ZstdCompressor().stream_writer(file) as packed,
-        tarfile.open(mode="w|", fileobj=packed) as tar,
-    ):
+    packed = io.BytesIO()
+    with tarfile.open(mode="w", fileobj=packed) as tar:
         member = tarfile.TarInfo("bin/cc")
         member.size, member.mode = 8, 0o755
         tar.addfile(member, io.BytesIO(b"compiler"))
+    archive.write_bytes(zstandard.compress(packed.getvalue()))
     toolchain = blake3(archive.read_bytes()).hexdigest()
     (place / "spool").mkdir()
     reports, runner, scheduler, worker = Reports(), FakeRunner(), FakeScheduler(), Worker("nonce", 2, 2)
-    address = ""
+    made: list[Shell] = []
+    addresses: list[str] = []
 
     async def grant(_: web.Request) -> web.StreamResponse:
+        (address,) = addresses
         name = f"{len(scheduler.asked):032x}"
         token = job_token(KEY, JobClaims(name, address, toolchain), NOW)
         return said(Granted(name, address, token, certificate_of("w")[1], has_toolchain=False))
@@ -109,10 +109,10 @@ async def a_world(place: Path) -> AsyncIterator[World]:
         request.match_info.update({"job": what[1], "id": what[-1]})
         return await shell.refuse(request, handler)  # type: ignore[no-any-return,operator]
 
-    made: list[Shell] = []
     app.router.add_route("*", "/api/v2/{what:.*}", forward)
     async with serving(app, tls("w")) as address, scheduler.running() as config:
         stores = Contents(str(place / "contents"), 1 << 20), Toolchains(str(place / "tc"), 1 << 20)
+        addresses.append(address)
         made.append(Shell(address, KEY, worker, *stores, runner, str(place / "spool"), reports))  # type: ignore[arg-type]
         farm = Farm(config, RULES)
         try:
