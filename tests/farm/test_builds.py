@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,8 +48,8 @@ def test_units(farm, client, compiler):
 def _cached_toolchains(farm: Farm) -> dict[str, list[str]]:
     found = {}
     for name, worker in farm.workers.items():
-        files = (worker.folder / "kept" / "cache").rglob("*")
-        found[name] = sorted(path.name for path in files if len(path.name) >= 64 and path.is_file() and path.stat().st_size > 1 << 20)
+        entries = (worker.folder / "kept" / "cache" / "tc").iterdir()
+        found[name] = sorted(path.name for path in entries if re.fullmatch("[0-9a-f]{64}", path.name))
     return found
 
 

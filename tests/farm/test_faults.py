@@ -5,9 +5,10 @@ One farm for all; each test leaves it whole.
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.farm.harness.farm import Client, Farm, until
@@ -166,16 +167,11 @@ def test_client_is_killed(farm, warmed, slow):
 
 
 def _daemon(client: Client) -> int:
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                if f"SCCACHE_SERVER_UDS={client.home}/sock".encode() in (place / "environ").read_bytes().split(b"\0"):
-                    words = (place / "cmdline").read_bytes()
-                    if b"daemon" in words:
-                        return int(place.name)
-            except OSError:
-                continue
-    raise AssertionError("there is no daemon")
+    """Who listens at the client's socket."""
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(client.env["SCCACHE_SERVER_UDS"])
+        pid: int = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        return pid
 
 
 def test_slow_link(farm, client, quick, quick_plain):

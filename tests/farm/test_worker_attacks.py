@@ -167,10 +167,11 @@ def test_tampered_toolchain(worker):
         assert answer.status == 422, answer
     assert worker.refused() == before + 4
     assert _kept(worker) <= kept + 4096
-    ran = wire.unpacked(worker.run(job := new_job(), worker.token(job, toolchain), wire.packed(wire.shell_job(toolchain, ":"))).body)
-    assert ran.answer == Missing(toolchain=True)
-    worker.upload(honest)
-    assert worker.shell(toolchain, "echo fine")[0].stdout == b"fine\n"
+    job = new_job()
+    token, body = worker.token(job, toolchain), wire.packed(wire.shell_job(toolchain, "echo fine"))
+    assert wire.unpacked(worker.run(job, token, body).body).answer == Missing(toolchain=True)
+    assert worker.put(toolchain, token, honest).status == 204
+    assert wire.unpacked(worker.run(job, token, body).body).answer.stdout == b"fine\n"
 
 
 @pytest.mark.parametrize("name", ["../../../../tmp/evil", "..%2f..%2fevil", "AB" * 32, "ab" * 31, "ab" * 33, "x" * 64, "ab" * 31 + "%00"])
@@ -311,11 +312,13 @@ def test_changed_contents_are_not_kept(worker, shell):
     data = secrets.token_bytes(1000)
     named = wire.file(b"/work/input", data)
     header = wire.shell_job(shell, "cat input", files=(named,), sent=(named.digest,))
-    assert worker.run(job := new_job(), worker.token(job, shell), wire.packed(header, data[::-1])).status in (400, 422)
-    honest = wire.shell_job(shell, "cat input", files=(named,))
-    ran = wire.unpacked(worker.run(job := new_job(), worker.token(job, shell), wire.packed(honest)).body)
+    job = new_job()
+    assert worker.run(job, worker.token(job, shell), wire.packed(header, data[::-1])).status in (400, 422)
+    job = new_job()
+    token = worker.token(job, shell)
+    ran = wire.unpacked(worker.run(job, token, wire.packed(wire.shell_job(shell, "cat input", files=(named,)))).body)
     assert ran.answer == Missing(contents=(named.digest,))
-    assert worker.shell(shell, "cat input", [data], files=(named,))[0].stdout == data
+    assert wire.unpacked(worker.run(job, token, wire.packed(header, data)).body).answer.stdout == data
 
 
 def _bad_trees() -> dict[str, dict[str, object]]:
@@ -397,12 +400,11 @@ def test_body_without_an_end(worker, shell):
 
 
 def test_client_that_says_half_and_waits(worker, shell):
-    """Fifty of them: others are served."""
+    """Fifty that know no token: others are served."""
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             sock = stack.enter_context(wire.connect(worker.client, wire.parse(worker.server.address), tls=True))
-            job = new_job()
-            sock.sendall(worker.opening("POST", f"jobs/{job}/run", worker.token(job, shell), "Content-Length: 1000") + b"\1\0")
+            sock.sendall(worker.opening("POST", f"jobs/{new_job()}/run", "unknown", "Content-Length: 1000")[:-2])
         assert worker.shell(shell, "echo served")[0].stdout == b"served\n"
 
 

@@ -303,8 +303,7 @@ class Farm:
 
     def ask_status(self, server: Server) -> dict[str, Any]:
         """GET /api/v2/status of a scheduler or worker, from its own host."""
-        is_worker = server is not self.scheduler
-        answer = server.ask(server.program.host, "GET", "/api/v2/status", tls=is_worker)
+        answer = server.ask(server.program.host, "GET", "/api/v2/status", tls=server in self.workers.values())
         assert answer.status == 200, answer
         found: dict[str, Any] = answer.json
         return found
@@ -320,7 +319,7 @@ class Farm:
 
     def metrics(self, server: Server) -> dict[str, float]:
         """Everything that GET /metrics counts."""
-        answer = server.ask(server.program.host, "GET", "/metrics", tls=server is not self.scheduler)
+        answer = server.ask(server.program.host, "GET", "/metrics", tls=server in self.workers.values())
         assert answer.status == 200, answer
         lines = [line for line in answer.body.decode().splitlines() if line and not line.startswith("#")]
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}

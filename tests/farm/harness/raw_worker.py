@@ -46,8 +46,13 @@ class HandMadeScheduler:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
                 pass
 
-        self._server = http.server.ThreadingHTTPServer((host.address, 0), Handler, bind_and_activate=False)
-        self._server.daemon_threads = True
+        class Listener(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A worker that is killed hangs up."""
+
+        self._server = Listener((host.address, 0), Handler, bind_and_activate=False)
         self._server.socket.close()
         self._server.socket = host.socket()
         self._server.server_bind()
@@ -84,14 +89,14 @@ class RawWorker:
         text = scheduler.heartbeats[self.nonce]["job_key"]
         self.key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
-    def claims(self, job: str, toolchain: str, **changes: object) -> dict[str, object]:
+    def claims(self, job: str, toolchain: str, /, **changes: object) -> dict[str, object]:
         """Those of a good token."""
         good: dict[str, object] = {
             "job": job, "worker": self.server.address, "toolchain": toolchain, "exp": int(time.time()) + 300, "aud": "worker",
         }  # fmt: skip
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
-    def token(self, job: str, toolchain: str, **changes: object) -> str:
+    def token(self, job: str, toolchain: str, /, **changes: object) -> str:
         """A token, with claims changed, or left out by None."""
         return wire.token(self.key, self.claims(job, toolchain, **changes))
 
