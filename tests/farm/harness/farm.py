@@ -140,6 +140,10 @@ class Client:
         """Stop the daemon."""
         self.run([self.command, "--stop-server"])
 
+    def troubles(self) -> list[str]:
+        """What its log says of compiles that a worker could not do."""
+        return [line for line in self.log().splitlines() if "distributed compile" in line]
+
     def log(self) -> str:
         """The daemon's."""
         path = self.home / "log"
