@@ -23,7 +23,8 @@ OUR_OWN = (".sccache", "proc", "dev")
 _OUR_OWN = frozenset(b"/" + name.encode() for name in OUR_OWN)
 _PASSING = (b"/tmp",)
 MAX_DEPTH = 200
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES = 100_000
+"""Names that a build may leave: compilers write a handful, and a million takes minutes to delete."""
 
 
 def read(top: str, paths: Sequence[bytes], below: Sequence[bytes], max_bytes: int) -> list[Made]:
