@@ -15,6 +15,8 @@ from sccache.dist.messages import DIGEST_BYTES, OWN_DIRECTORY, VERSION, JobHeade
 from sccache.errors import ProtocolError
 
 MAX_NAMES = 500_000
+MAX_OUTPUT_DIRECTORIES = 64
+"""Each costs a walk through all that the command wrote."""
 MAX_CONTENT_BYTES = 4 << 30
 """Of all inputs together."""
 MAX_PATH_BYTES = 4096
@@ -49,6 +51,8 @@ def check(header: JobHeader) -> None:
         raise ProtocolError("The toolchain's name is no digest")
     if len(header.files) + len(header.links) + len(header.directories) + len(header.outputs) > MAX_NAMES:
         raise ProtocolError("The job has too many names")
+    if len(header.output_directories) > MAX_OUTPUT_DIRECTORIES:
+        raise ProtocolError("The job has too many output directories")
     for path in (header.cwd, *header.outputs, *header.output_directories):
         _check_path(path)
     _check_contents(header)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ALIVE_S = 5.0
 SILENCE_S = 30.0
-"""A client that sends nothing for so long has gone."""
+"""A client that sends or takes nothing for so long has gone."""
 LOOK_S = 1.0
 """How often one who waits for a toolchain looks, if nobody tells it to."""
 UPLOAD_S = 50.0
@@ -63,9 +63,10 @@ class Shell:
 
     def __init__(  # noqa: PLR0913, PLR0917 -- what a worker consists of
         self, address: str, key: bytes, worker: Worker, contents: "Contents", toolchains: "Toolchains", runner: "Runner", spool: str,
-        link: Reporter,
+        link: Reporter, silence_s: float = SILENCE_S,
     ) -> None:  # fmt: skip
         """`address` is the public one; bodies are kept in the directory `spool` until they are whole."""
+        self._silence_s = silence_s
         self._address, self._key, self._spool = address, key, spool
         self.worker, self._contents, self._toolchains, self._runner, self._link = worker, contents, toolchains, runner, link
         self._slots = asyncio.Semaphore(worker.slots)
@@ -102,7 +103,7 @@ class Shell:
                 async with _signs_of_life(response):
                     answer, outputs = await self._answer(job, header)
                 outcome = _outcome(answer)
-                await self._send(response, answer, outputs)
+                await self._send(request, response, answer, outputs)
             return response
         except (ConnectionError, asyncio.CancelledError) as e:
             outcome = "missing" if outcome == "missing" or isinstance(e, _CutOffError) else "gone"
@@ -184,15 +185,22 @@ class Shell:
             log.exception("a job")
             return Failed("The toolchain is gone" if isinstance(e, KeyError) else "The worker has failed; its log says more"), []
 
-    async def _send(self, response: web.StreamResponse, answer: JobAnswer, outputs: list[bytes]) -> None:
+    async def _send(self, request: web.Request, response: web.StreamResponse, answer: JobAnswer, outputs: list[bytes]) -> None:
         if isinstance(answer, Missing):
             self.metrics.count(MISSES)
         elif isinstance(answer, Result):
             self.metrics.observe(DURATION, answer.wall_ns / 1e9)
         pieces = answer_pieces(answer, outputs)
-        while piece := await asyncio.to_thread(next, pieces, b""):
-            await response.write(piece)
-        await response.write_eof()
+        try:
+            while piece := await asyncio.to_thread(next, pieces, b""):
+                async with asyncio.timeout(self._silence_s):
+                    await response.write(piece)
+            async with asyncio.timeout(self._silence_s):
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the client does not read its answer") from None
 
     # -- toolchains
 

@@ -6,6 +6,7 @@ Owns: trees on disk, the observer in the sandbox, results.  Must not know: clien
 import asyncio
 import os
 import tempfile
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sccache.dist import removal
@@ -35,25 +36,45 @@ class Runner:
     def __init__(self, sandbox: Sandbox, contents: "Contents", directory: str, limits: Limits) -> None:
         """Trees are laid out in `directory`, which is on the file system of `contents`."""
         self._sandbox, self._contents, self._directory, self._limits = sandbox, contents, directory, limits
+        self._removals: set[asyncio.Future[None]] = set()
+
+    async def aclose(self) -> None:
+        """Wait until what jobs have left is deleted."""
+        await asyncio.gather(*self._removals, return_exceptions=True)
+
+    def _remove_later(self, remove: Callable[[], None], *after: asyncio.Future[tuple[bytes, ...]]) -> None:
+        """Delete without letting the client wait, once `after` is done.
+
+        It cannot fall behind for long: the next tree is laid out by the same threads, after it.
+        """
+
+        async def removed() -> None:
+            await asyncio.gather(*after, return_exceptions=True)
+            await asyncio.to_thread(remove)
+
+        removing = asyncio.ensure_future(removed())
+        self._removals.add(removing)
+        removing.add_done_callback(self._removals.discard)
 
     async def run(self, header: JobHeader, toolchain: str) -> Ended:
         """How it ended; `toolchain` is the unpacked one's directory.  Cancelled, all its processes are killed."""
         if header.observe and not os.access(_OBSERVER, os.X_OK):
             return Failed("this worker has no observer"), []
         tree = await asyncio.to_thread(tempfile.mkdtemp, prefix="tree-", dir=self._directory)
+        laying_out = asyncio.ensure_future(asyncio.to_thread(_lay_out, header, self._contents, tree))
         try:
-            gone = await asyncio.to_thread(_lay_out, header, self._contents, tree)
+            gone = await asyncio.shield(laying_out)  # a thread goes on when its job is killed
             if gone:
                 return Missing(gone), []
             finished = await self._sandbox.run(_build(header, toolchain, tree, self._limits))
             try:
                 return await asyncio.to_thread(_ended, header, finished)
             finally:
-                await asyncio.shield(asyncio.to_thread(finished.remove))
+                self._remove_later(finished.remove)
         except (SandboxError, OSError) as e:
             return Failed(str(e)), []
         finally:
-            await asyncio.shield(asyncio.to_thread(removal.remove, tree))
+            self._remove_later(lambda: removal.remove(tree), laying_out)
 
 
 def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes, ...]:

@@ -84,6 +84,7 @@ class Service:
             await link.leave()
             await link.aclose()
             await web_runner.cleanup()
+            await runner.aclose()
             await asyncio.to_thread(_clear, places)
 
     def _beat(self) -> Heartbeat:
