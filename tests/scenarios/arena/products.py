@@ -20,8 +20,15 @@ CONTROL_DEADLINE_S = 120.0  # a control command that takes longer hangs
 STORED_WITHIN_S = 3.0  # after that a miss is taken for one that is not stored
 PEERS_BIN = Path(os.environ.get("SCCACHE_TEST_PEERS", "/tmp/peers/bin"))
 
-MODES: dict[str, dict[str, str]] = {"": {}, "depend": {"SCCACHE_DEPEND": "true"}, "indirect": {"SCCACHE_DIRECT": "false"}}
-"""SCCACHE_TEST_MODE: the ways in which the product finds results, each of which must play all scenarios."""
+MODES: dict[str, dict[str, str]] = {
+    "": {},
+    "depend": {"SCCACHE_DEPEND": "true"},
+    "indirect": {"SCCACHE_DIRECT": "false"},
+    "farm": {"SCCACHE_CONF": os.environ.get("SCCACHE_TEST_FARM_CONF", "")},
+}
+"""SCCACHE_TEST_MODE: the ways in which the product finds or makes results, each of which must play all scenarios.
+
+`farm`: misses are compiled on a farm that runs already; SCCACHE_TEST_FARM_CONF is a client's configuration file, with `dist.cache_dir` in it."""
 
 
 @dataclass(frozen=True)
