@@ -21,6 +21,7 @@ from sccache.dist.heartbeat import Link
 from sccache.dist.messages import Heartbeat
 from sccache.dist.sandbox.base import Limits, Sandbox
 from sccache.dist.sandbox.bubblewrap import Bubblewrap
+from sccache.dist.sandbox.docker import Docker
 from sccache.dist.tokens import decode_key, new_key, worker_bearer
 from sccache.dist.toolchain_store import Toolchains
 from sccache.dist.worker import Worker
@@ -143,5 +144,5 @@ def _sandbox(config: WorkerConfig, directory: str) -> Sandbox:
         case RootlessBuilder() as builder:
             return Bubblewrap(directory, builder.bwrap_path, rootless=True)
         case DockerBuilder():
-            raise ConfigError("builder: docker is not there yet; use `overlay` or `rootless`")
+            return Docker(directory)
     return Bubblewrap(directory, rootless=os.geteuid() != 0)

@@ -112,7 +112,7 @@ class Bubblewrap:
             os.symlink(build.tree, os.path.join(place, "tree"))
             os.symlink(build.toolchain, os.path.join(place, "toolchain"))
             with open(os.path.join(place, "specification"), "wb") as file:
-                file.write(_specification(build))
+                file.write(specification(build))
         except SandboxError:
             written.remove(place)
             raise
@@ -166,7 +166,9 @@ class Bubblewrap:
         finally:
             watching.cancel()
             guard.kill()
-            await asyncio.gather(watching, process.wait(), return_exceptions=True)
+            # asyncio sees the end of a process only after that of its pipes: what is left in them is read and forgotten.
+            leftovers = (_drain(process.stdout), _drain(process.stderr))
+            await asyncio.gather(watching, process.wait(), *leftovers, return_exceptions=True)
             await _end_of_all(tells)
         return _outcome(place, (out, err), code, guard.trouble, time.monotonic_ns() - start_ns)
 
@@ -280,8 +282,13 @@ async def _read_pipe(stream: asyncio.StreamReader | None, guard: _Guard) -> byte
         found += data
         if len(found) > guard.limits.stream_bytes:
             guard.end("it says too much")
-            break
+            await _drain(stream)
     return bytes(found)
+
+
+async def _drain(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(1 << 16):
+        pass
 
 
 async def _read_terminal(master: int, guard: _Guard) -> bytes:
@@ -331,7 +338,7 @@ def _close(*descriptors: int) -> None:
                 os.close(descriptor)
 
 
-def _specification(build: Build) -> bytes:
+def specification(build: Build) -> bytes:
     """As native/enter.c reads it."""
     limits = build.limits
     numbers = (f"{build.umask:o}", str(limits.memory_bytes), str(limits.output_bytes), str(limits.processes))
