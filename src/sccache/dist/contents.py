@@ -92,6 +92,13 @@ class Contents:
             self._forget(digest)
             raise KeyError(digest) from None
 
+    def discard(self, digest: bytes) -> None:
+        """It is not what it should be: it has to come again."""
+        for executable in (False, True):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(digest, executable))
+        self._forget(digest)
+
     def _make_twin(self, digest: bytes) -> None:
         descriptor, path = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
         os.close(descriptor)

@@ -71,7 +71,7 @@ class Toolchains:
         if self.has(toolchain):
             return
         try:
-            size = archive.unpack(path, target)
+            size = archive.unpack(path, target, archive.Limits(size_bytes=self.max_bytes))
         except archive.ArchiveError as e:
             raise DamagedError(f"The toolchain is refused: {e}") from e
         with self._lock:

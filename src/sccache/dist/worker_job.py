@@ -91,9 +91,15 @@ def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes,
         os.symlink(link.target, root + link.path)
     gone: set[bytes] = set()
     for file in header.files:
+        name = os.fsdecode(root + file.path)
         try:
-            contents.link(file.digest, executable=file.executable, path=os.fsdecode(root + file.path))
+            contents.link(file.digest, executable=file.executable, path=name)
         except KeyError:
+            gone.add(file.digest)
+            continue
+        if os.lstat(name).st_size != file.size:  # a damaged disk: what is missing at the end shows at once
+            os.unlink(name)
+            contents.discard(file.digest)
             gone.add(file.digest)
     for place, _, _ in os.walk(tree):
         os.utime(place, (FILE_TIME_S, FILE_TIME_S))

@@ -194,3 +194,14 @@ def test_many_threads(place, tmp_path, room):
     assert not gone or room == 100
     assert store.total_bytes == sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     assert store.total_bytes == Contents(str(place), room).total_bytes <= room
+
+
+def test_what_was_damaged_comes_again(store, place, tmp_path):
+    """Who finds it says so; both its forms go."""
+    digest = add(store, HELLO)
+    store.link(digest, executable=True, path=str(tmp_path / "program"))
+    store.discard(digest)
+    assert store.missing([digest]) == (digest,)
+    assert files(place) == []
+    add(store, HELLO)
+    assert store.missing([digest]) == ()

@@ -1,5 +1,6 @@
 """The worker's toolchains: believed by their digest, unpacked once, kept while they are used."""
 
+import io
 import os
 import stat
 import tarfile
@@ -85,6 +86,20 @@ def test_more_than_there_is_room_for(store, place):
         receiving.write(bytes(1000))
     receiving.discard()
     receiving.discard()
+    assert os.listdir(place) == []
+
+
+def test_a_small_archive_of_a_large_toolchain(place, tmp_path):
+    """What it unpacks to counts as well."""
+    store = Toolchains(str(place), 1 << 20)
+    path = tmp_path / "large.tar.gz"
+    with tarfile.open(path, "w:gz") as out:
+        large = info("large", tarfile.REGTYPE)
+        large.size = 2 << 20
+        out.addfile(large, io.BytesIO(bytes(large.size)))
+    data = path.read_bytes()
+    with pytest.raises(DamagedError, match="refused"):
+        give(store, blake3(data).hexdigest(), data)
     assert os.listdir(place) == []
 
 
