@@ -219,4 +219,4 @@ def test_nothing_is_left_of_jobs(worker, shell):
     mounts = Path(f"/proc/{worker.server.program.process.pid}/mountinfo").read_text()
     assert [line for line in mounts.splitlines() if str(worker.server.folder) in line] == []
     builds = worker.server.folder / "kept" / "build" / "builds"
-    assert not builds.exists() or list(builds.iterdir()) == []
+    until(lambda: not builds.exists() or list(builds.iterdir()) == [], "directories of jobs are removed, which is after their answers")
