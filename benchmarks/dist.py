@@ -62,6 +62,8 @@ class Farm:
     name: str
     folder: Path
     sccache: Path
+    worker_cores: tuple[int, ...] = ()
+    """Those that the worker has to itself; none: it shares the client's."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     scheduler: str = ""
 
@@ -99,6 +101,8 @@ class Farm:
         for part in ("scheduler", "server"):
             with (self.folder / f"{part}.log").open("wb") as log:
                 command = [self.dist, part, "--config", self.folder / f"{part}.conf"]
+                if part == "server" and self.worker_cores:
+                    command[:0] = ["taskset", "-c", ",".join(map(str, self.worker_cores))]
                 env = {**os.environ, "SCCACHE_NO_DAEMON": "1", "SCCACHE_LOG": "warn"}
                 self.processes[part] = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         _until(lambda: self._status() == 1, f"{self.name}: the scheduler knows no worker; see {self.folder}")
@@ -156,7 +160,10 @@ class Bench:
         """`work` is wiped by the caller."""
         self.options, self.work = options, work
         programs = {"ours": options.ours, "sccache": options.peers / "sccache"}
-        self.farms = [Farm(name, work / name, program) for name, program in programs.items() if program.exists() and name in options.only]
+        apart = tuple(options.worker_cores)
+        self.farms = [
+            Farm(name, work / name, program, apart) for name, program in programs.items() if program.exists() and name in options.only
+        ]
         self.times: dict[str, Row] = defaultdict(lambda: defaultdict(list))
         self.facts: dict[str, float] = {}
 
@@ -356,6 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=150)
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--cores", type=int, default=2, help="that everything together may use")
+    parser.add_argument("--apart", action="store_true", help="the worker has as many cores of its own, as if it were another machine")
     parser.add_argument("--only", type=lambda text: text.split(","), default=["ours", "sccache"])
     parser.add_argument("--ours", type=Path, default=Path(sys.prefix) / "bin" / "sccache")
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin"))
@@ -364,7 +372,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if os.geteuid() != 0:
         sys.exit("bench: run it as root: the real sccache-dist's worker needs that")
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    cores = sorted(os.sched_getaffinity(0))
+    options.worker_cores = cores[options.cores : 2 * options.cores] if options.apart else []
+    os.sched_setaffinity(0, cores[: options.cores])
     with _work(options.keep) as work:
         bench = Bench(options, work)
         bench.run()
