@@ -9,6 +9,7 @@ Every way out that is not a hit or a cached compile ends in running the compiler
 Owns: the order of the stages and what each outcome counts as.  Must not know: sockets, processes, how anything is stored.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -106,8 +107,11 @@ class CPipeline:
 
     async def _without_manifest(self, turn: _Turn) -> Answer:
         job = turn.job
-        if self._bench.config.depend_mode and self._bench.distribution is None and job.is_direct() and recipes.can_depend(job):
-            return await self._miss(turn, None)
+        if self._bench.config.depend_mode and job.is_direct() and recipes.can_depend(job):
+            is_for_farm = self._bench.distribution is not None and self._bench.distribution.is_open()
+            foreseen = await asyncio.to_thread(distributed_c.foresee, job, self._bench.memories) if is_for_farm else None
+            if foreseen is not None or not is_for_farm:  # else only the preprocessor can tell what to send
+                return await self._miss(turn, None, foreseen)
         text = await recipes.preprocess(job, turn.hands, self._scratch, self._files)
         if text is None:  # the preprocessor refuses; the compiler may not, or will say why
             return await self._miss(turn, None)
@@ -136,17 +140,20 @@ class CPipeline:
                 self._hot.remember(job, hit)
         return finish
 
-    async def _miss(self, turn: _Turn, text: recipes.Preprocessed | None) -> Answer:
+    async def _miss(self, turn: _Turn, text: recipes.Preprocessed | None, foreseen: distributed_c.Reading | None = None) -> Answer:
         recipe = recipes.compile_recipe(turn.job, self._scratch, text)
         attempt = results.begin(turn.job, text)
         try:
-            return await self._compile_and_keep(attempt, recipe, turn)
+            reading = foreseen if text is None else distributed_c.told(text)
+            return await self._compile_and_keep(attempt, recipe, turn, reading)
         finally:
             results.end(attempt)
 
-    async def _compile_and_keep(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> Answer:
+    async def _compile_and_keep(
+        self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn, reading: distributed_c.Reading | None
+    ) -> Answer:
         job, reason = turn.job, turn.reason
-        ran, is_remote = await self._run(attempt, recipe, turn)
+        ran, is_remote = await self._run(recipe, turn, reading)
         answer = Finish(ran.status, bytes(ran.stdout), bytes(ran.stderr)) if is_remote else Replay()
         language, advanced = job.statistics_names()
         log.debug("[%s]: cache miss (%s), compiled with status %d", job.parsed.output, reason, ran.status)
@@ -166,20 +173,20 @@ class CPipeline:
             keep_soon(self._store_soon, results.keep(kept, turn.told, self._bench), turn.flight)
         return answer
 
-    async def _run(self, attempt: results.Attempt, recipe: recipes.Recipe, turn: _Turn) -> tuple[Ran, bool]:
+    async def _run(self, recipe: recipes.Recipe, turn: _Turn, reading: distributed_c.Reading | None) -> tuple[Ran, bool]:
         """Compile, here or elsewhere; whether it was elsewhere."""
-        job, text, distribution = turn.job, attempt.text, self._bench.distribution
+        job, distribution = turn.job, self._bench.distribution
 
         async def here() -> Ran:
             return await turn.hands.run(recipe.command)
 
-        if distribution is None or text is None:
+        if distribution is None or reading is None:
             return await here(), False
-        objection = distributed_c.objection(job, text)
+        objection = distributed_c.objection(job, reading)
         if objection:
             log.debug("[%s]: compiled here: %s", job.parsed.output, objection)
             return await here(), False
-        order = partial(distributed_c.order, job, text, recipe, self._bench.memories)
+        order = partial(distributed_c.order, job, reading, recipe, self._bench.memories)
         return await distribution.run(Work(job.parsed.output, distributed_c.compiler(job), order, job.request.umask), here, turn.hands)
 
     async def _run_uncached(self, request: CompileRequest, driver: Driver, hands: Hands, *, counted_as: str | None) -> Answer:

@@ -130,7 +130,7 @@ def _top() -> tuple[Setting, ...]:
                 Scope.CLIENT, "client_side_mode"),
         Setting("depend_mode", "SCCACHE_DEPEND", parse.BOOL, False,
                 "On a miss, take the list of inputs from the compiler's own dependency file and run no preprocessor. "
-                "The cheapest misses; but two sources that differ only in comments no longer share an entry.",
+                "The cheapest misses, on a farm most of all; but two sources that differ only in comments no longer share an entry.",
                 field="depend_mode"),
         Setting("rust_cache_linked", "SCCACHE_RUST_CACHE_LINKED", parse.BOOL, True,
                 "Cache what rustc links, too: programs, build scripts, tests, procedural macros, dynamic libraries.",

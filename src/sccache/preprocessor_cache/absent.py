@@ -100,11 +100,11 @@ class Listings:
 
 def looked_for(compiled: Compile, listings: Listings) -> LookedFor | None:
     """What must stay absent for a compile to read the same again; None if that cannot be told now."""
-    return _Search(compiled, listings).run()
+    return Search(compiled, listings).run()
 
 
-class _Search:
-    """The look-ups of one compile."""
+class Search:
+    """The look-ups of one compile; `reachable` makes them step by step."""
 
     def __init__(self, compiled: Compile, listings: Listings) -> None:
         self._compile = compiled
@@ -114,23 +114,23 @@ class _Search:
         self._found: dict[str, str | None] = {}
         """Name looked for along the search path → where it is."""
         self._inputs = {path for path, _ in compiled.inputs}
-        self._reached: set[str] = set()
-        """Inputs that some name was found to mean."""
+        self.reached: set[str] = set()
+        """Files that some name was found to mean."""
         self._bracket = [self._directory(path) for path in compiled.search.bracket]
         self._quote = [self._directory(path) for path in compiled.search.quote] + self._bracket
         self._present: set[str] = set()
         self._is_certain = True
 
     def run(self) -> LookedFor | None:
+        """All look-ups of all inputs."""
         compiled = self._compile
         if any(names.opaque for _, names in compiled.inputs):
             return None
         for path, names in compiled.inputs:
-            self._look_for_names(_parent(path), names)
+            self.look_for_names(path, names)
         for name in compiled.forced:
-            self._look_quoted(compiled.cwd, name)
-        if any(names.computed for _, names in compiled.inputs):
-            self._look_for_computed()
+            self.look_quoted(compiled.cwd, name)
+        self.look_for_computed(dict(compiled.inputs))
         self._look_for_unexplained()
         if compiled.precompiled:
             self._look_for_precompiled()
@@ -138,11 +138,13 @@ class _Search:
             return None
         return LookedFor({place: tuple(sorted(names)) for place, names in self._absent.items()}, tuple(sorted(self._present)))
 
-    def _look_for_names(self, beside: str, names: Includes) -> None:
+    def look_for_names(self, path: str, names: Includes) -> None:
+        """All that the file `path` asks for."""
+        beside = _parent(path)
         for name in names.quoted:
-            self._keep_if(name in names.probed, self._look_quoted(beside, name))
+            self._keep_if(name in names.probed, self.look_quoted(beside, name))
         for name in names.bracketed:
-            self._keep_if(name in names.probed, self._look_bracketed(name))
+            self._keep_if(name in names.probed, self.look_bracketed(name))
         for name in names.next:
             self._all([beside, *self._quote], name, keep_present=name in names.probed)
         if names.embedded:
@@ -150,7 +152,8 @@ class _Search:
             for name in names.embedded:
                 self._keep_if(name in names.probed, self._first(places, name))
 
-    def _look_quoted(self, beside: str, name: str) -> str | None:
+    def look_quoted(self, beside: str, name: str) -> str | None:
+        """Where `"name"` leads from a file in `beside`."""
         found = self._first([beside], name)
         if found is not None:
             return found
@@ -159,7 +162,8 @@ class _Search:
             self._found[key] = self._first(self._quote, name)
         return self._found[key]
 
-    def _look_bracketed(self, name: str) -> str | None:
+    def look_bracketed(self, name: str) -> str | None:
+        """Where `<name>` leads."""
         if name not in self._found:
             self._found[name] = self._first(self._bracket, name)
         return self._found[name]
@@ -169,20 +173,22 @@ class _Search:
         if is_probed and path is not None and path not in self._inputs:
             self._present.add(path)
 
-    def _look_for_computed(self) -> None:
-        """A macro made some names: they may be those of any input below a searched directory, or any that a macro defines."""
-        computing = {_parent(path) for path, names in self._compile.inputs if names.computed}
-        defined = {name for _, names in self._compile.inputs for name in names.defined}
+    def look_for_computed(self, inputs: Mapping[str, Includes]) -> None:
+        """A macro may have made some names: they may be those of any input below a searched directory, or any that a macro defines."""
+        computing = {_parent(path) for path, names in inputs.items() if names.computed}
+        if not computing:
+            return
+        defined = {name for names in inputs.values() for name in names.defined}
         defined |= {match[1] for argument in self._compile.arguments if (match := _DEFINED_BY_ARGUMENT.search(argument))}
         for name in defined | _names_below({*self._quote, *computing}, self._inputs):
             for beside in computing:
-                self._keep_if(name in defined, self._look_quoted(beside, name))
-            self._keep_if(name in defined, self._look_bracketed(name))
+                self._keep_if(name in defined, self.look_quoted(beside, name))
+            self._keep_if(name in defined, self.look_bracketed(name))
 
     def _look_for_unexplained(self) -> None:
         """Inputs that nobody named, such as gcc's stdc-predef.h, were looked for along the search path all the same."""
         source = self._compile.inputs[0][0] if self._compile.inputs else ""
-        for name in _names_below(self._quote, self._inputs - self._reached - {source}):
+        for name in _names_below(self._quote, self._inputs - self.reached - {source}):
             self._first(self._quote, name)
 
     def _look_for_precompiled(self) -> None:
@@ -206,7 +212,7 @@ class _Search:
                 self._add(missing, base)
                 self._check_age(directory, base)
                 path = f"{directory}/{base}"
-                self._reached.add(path)
+                self.reached.add(path)
                 return path
             missing.append(directory)
         self._add(missing, base)
@@ -221,7 +227,7 @@ class _Search:
                 missing.append(directory)
                 continue
             path = f"{directory}/{base}"
-            self._reached.add(path)
+            self.reached.add(path)
             if keep_present and path not in self._inputs:
                 self._present.add(path)
         self._add(missing, base)

@@ -1,8 +1,9 @@
-"""A C or C++ compile as a work order: the user's own command, with what the preprocessor read.
+"""A C or C++ compile as a work order: the user's own command, with what it reads.
 
-The preprocessor has just run here, so all that the compile reads is known, and so is what it would look at: names that `__has_include`
-finds are sent too, names that are nowhere are nowhere on the worker either.  So the worker's compiler sees what this machine's would,
-and object, debug information, messages and dependency file come out the same (docs/decisions/0018).
+Either the preprocessor has just run here, and all that the compile reads is known; or, in depend mode, all files that any name in any
+of them leads to are sent, whatever the conditions (*foreseen*), and the compiler's own list tells afterwards which they were.  Names
+that `__has_include` finds are sent too, names that are nowhere are nowhere on the worker either.  So the worker's compiler sees what
+this machine's would, and object, debug information, messages and dependency file come out the same (docs/decisions/0018).
 
 Owns: which C compiles may go elsewhere, their trees.  Must not know: the wire, how a farm is reached.
 """
@@ -17,7 +18,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sccache.compilers import environment, toolchain
+from msgspec import Struct
+
+from sccache.compilers import depfiles, environment, toolchain
 from sccache.compilers.quotes import points_elsewhere
 from sccache.dist.messages import FILE_TIME_S, JobHeader
 from sccache.dist.tree import Gathering
@@ -25,6 +28,7 @@ from sccache.hashing import time_macros
 from sccache.stages import inputs as inputs_stage
 from sccache.stages.bench import Memories
 from sccache.stages.distribution import Compiler, Place, WorkOrder
+from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
 from sccache.stages.locale_files import locale_files, terminal_files
 from sccache.stages.recipes import Preprocessed, Recipe
@@ -45,16 +49,46 @@ _SEARCHED = ("-I", "-iquote", "-isystem", "-idirafter")
 _NOT_FILES = ("/dev/", "/proc/", "/sys/")
 
 
-def objection(job: Job, text: Preprocessed) -> str:
+class Reading(Struct, frozen=True):
+    """What a compile reads."""
+
+    inputs: Inputs
+    start_ns: int
+    """Wall clock before anything of it was read."""
+    reads_unseen: bool
+    """The assembler may read more."""
+    is_foreseen: bool = False
+    """It may read less."""
+
+
+def told(text: Preprocessed) -> Reading:
+    """By the preprocessor."""
+    return Reading(text.inputs, text.start_ns, text.reads_unseen)
+
+
+def foresee(job: Job, memories: Memories) -> Reading | None:
+    """Without a preprocessor; None where only that can tell.  Blocking."""
+    if not job.parsed.needs_preprocessing:
+        return None
+    start_ns = time.time_ns()
+    found = inputs_stage.may_be_read(job, memories)
+    if found is None:
+        return None
+    reads_unseen = not job.toolchain.assembler_tells and found.has_inline_assembler()
+    reading = Reading(found, start_ns, reads_unseen, is_foreseen=True)
+    return None if objection(job, reading) else reading
+
+
+def objection(job: Job, reading: Reading) -> str:
     """Why this compile cannot go elsewhere; empty if it can."""
-    found = text.inputs
+    found = reading.inputs
     checks = (
         (not job.is_transparent, "what the compiler's name leads to is a script"),
         (job.parsed.records_command, "the command line is recorded, which the driver makes of what it finds here"),
         (job.parsed.native_cpu, "the object depends on this machine's processor"),
         (job.parsed.mtimes_matter or inputs_stage.are_times_compared(job, found.facts), "files' times matter"),
         (found.has(inputs_stage.TIME_MACROS), "the time is in it"),
-        (found.has(inputs_stage.ASSEMBLER_INCLUDES) or text.reads_unseen, "the assembler may read files of its own"),
+        (found.has(inputs_stage.ASSEMBLER_INCLUDES) or reading.reads_unseen, "the assembler may read files of its own"),
         (any(job.request.env.get(name) for name in _PRELOADED), "LD_PRELOAD or LD_AUDIT is set"),
         (any(path.endswith((".so", ".dylib")) for path, _ in job.named_inputs), "a plugin is used"),
     )
@@ -66,15 +100,18 @@ def compiler(job: Job) -> Compiler:
     return Compiler(job.driver.path, job.driver.family, job.driver.digest)
 
 
-def order(job: Job, text: Preprocessed, recipe: Recipe, memories: Memories, packed: Packed) -> WorkOrder | str:
+def order(job: Job, reading: Reading, recipe: Recipe, memories: Memories, packed: Packed) -> WorkOrder | str:
     """The work order; or why there is none.  OSError where a name does not lead to what it should."""
-    around = inputs_stage.surroundings(job, text.inputs, memories, text.start_ns)
-    if around is None:
-        return "what the compiler looks for cannot be told"
+    present: tuple[str, ...] = ()
+    if not reading.is_foreseen:
+        around = inputs_stage.surroundings(job, reading.inputs, memories, reading.start_ns)
+        if around is None:
+            return "what the compiler looks for cannot be told"
+        present = around.present
     tree = Gathering()
-    for path, facts in text.inputs.facts.items():
+    for path, facts in reading.inputs.facts.items():
         tree.add_file(path, facts.digest, facts.size)
-    others = [*around.present, *(path for path, _ in job.named_inputs)]
+    others = [*present, *(path for path, _ in job.named_inputs)]
     tools = [path for path, _ in job.toolchain.files if not packed.paths.intersection((path, os.path.normpath(path)))]
     if any(_is_strange(path, packed) for path in tools):
         return "a tool is used that does not belong to the compiler"
@@ -110,7 +147,7 @@ def order(job: Job, text: Preprocessed, recipe: Recipe, memories: Memories, pack
         columns=(job.request.columns or 80) if recipe.command.on_terminal else 0,
     )
     needed = tuple(name for name, place in places.items() if place.path in required)
-    return WorkOrder(header, gathered.contents, places, needed, doubt=partial(_doubt, job, text, time.time()))
+    return WorkOrder(header, gathered.contents, places, needed, doubt=partial(_doubt, job, reading, recipe, memories))
 
 
 def _is_strange(path: str, packed: Packed) -> bool:
@@ -120,10 +157,13 @@ def _is_strange(path: str, packed: Packed) -> bool:
     return is_program and not any(name.startswith(beside) and "/" not in name[len(beside) :] for name in packed.paths)
 
 
-def _doubt(job: Job, text: Preprocessed, start_s: float, finished: Finished) -> str:
+def _doubt(job: Job, reading: Reading, recipe: Recipe, memories: Memories, finished: Finished) -> str:
     """What shows only afterwards: gcc quotes files that line directives name; time macros may be put together from pieces."""
-    if job.driver.family == "gcc" and points_elsewhere(finished.result.stderr, lambda name: job.path(name) in text.inputs.facts):
+    if job.driver.family == "gcc" and points_elsewhere(finished.result.stderr, lambda name: job.path(name) in reading.inputs.facts):
         return "its messages point at files that are no inputs"
+    if reading.is_foreseen and not _was_foreseen(job, reading, recipe, memories, finished):
+        return "it may have looked for more than was sent"
+    start_s = reading.start_ns / 1e9
     start = datetime.fromtimestamp(start_s - CLOCKS_APART_S, UTC)
     end = datetime.now(UTC) + timedelta(seconds=CLOCKS_APART_S)
     reads_clock = "SOURCE_DATE_EPOCH" not in job.request.env
@@ -131,6 +171,21 @@ def _doubt(job: Job, text: Preprocessed, start_s: float, finished: Finished) -> 
         if time_macros.timestamps_in(bytes(data), {FILE_TIME_S}) or (reads_clock and time_macros.expansions_in(bytes(data), start, end)):
             return "the time is in it"
     return ""
+
+
+def _was_foreseen(job: Job, reading: Reading, recipe: Recipe, memories: Memories, finished: Finished) -> bool:
+    """Whether all that the compiler has read, by its own list, and looked at besides, was sent."""
+    listed = recipe.depfile or job.path(job.parsed.depfile.path if job.parsed.depfile else "")
+    texts = [bytes(data) for output, data in finished.outputs if os.path.basename(output.path) == os.fsencode(os.path.basename(listed))]
+    if len(texts) != 1:
+        return False
+    found = inputs_stage.collect(job, depfiles.parse(os.fsdecode(texts[0])), memories.files)
+    around = None if found is None else inputs_stage.surroundings(job, found, memories, reading.start_ns)
+    if found is None or around is None:
+        return False
+    sent = {os.path.normpath(path): facts for path, facts in reading.inputs.facts.items()}
+    looked_at = zip(around.present, memories.files.facts_many(around.present), strict=True)
+    return all(sent.get(os.path.normpath(path)) == facts for path, facts in (*found.facts.items(), *looked_at))
 
 
 def _add_known(tree: Gathering, paths: Iterable[str], memories: Memories) -> bool:

@@ -113,6 +113,10 @@ class Distribution:
         """What is wrong with the farm just now, for who reads statistics; empty if nothing is."""
         return self._farm.note()
 
+    def is_open(self) -> bool:
+        """Whether the farm can be reached, as far as is known."""
+        return self._farm.is_open()
+
     async def aclose(self) -> None:
         """Close its connections."""
         await self._farm.aclose()

@@ -18,7 +18,9 @@ from sccache.hashing.digest import digest
 from sccache.hashing.files import FileMemory
 from sccache.model import FileFacts
 from sccache.preprocessor_cache.absent import Compile, LookedFor, SearchPath, looked_for
+from sccache.preprocessor_cache.includes import Includes
 from sccache.preprocessor_cache.manifest import Variant
+from sccache.preprocessor_cache.reachable import reachable
 from sccache.stages.bench import Memories
 
 if TYPE_CHECKING:  # jobs use what is here
@@ -29,6 +31,8 @@ ASSEMBLER_INCLUDES = 8
 INLINE_ASSEMBLER = 32
 SYSTEM = "/usr/"  # the C library's headers rename symbols by asm, all of them without reading files
 PRECOMPILED = {"gcc": (".gch",), "clang": (".gch", ".pch")}
+_UNNAMED = {"gcc": ("stdc-predef.h",)}
+"""What a compiler includes though no file names it: the GCC manual, "C++ Dialect Options" and others do not say so, `-v` and `-M` do."""
 CLOCK_GRANULARITY_NS = 20_000_000  # a kernel tick is at most 10 ms; twice that for safety
 _LINE_MARKER = re.compile(rb'^#(?:[ \t]*line)?[ \t]+\d+[ \t]+"([^"\n]*)"', re.MULTILINE)
 
@@ -161,22 +165,40 @@ def surroundings(job: Job, inputs: Inputs, memories: Memories, started_ns: int) 
         if names is None:
             return None
         asked.append((path, names))
+    return looked_for(_as_compile(job, asked, started_ns), memories.listings)
+
+
+def may_be_read(job: Job, memories: Memories) -> Inputs | None:
+    """All that this compile may read, found without a preprocessor: more than it will; None where that cannot be told."""
+    names = memories.includes.includes(job.source, job.source_facts.digest)
+    if names is None:
+        return None
+
+    def includes(paths: Sequence[str]) -> list[Includes | None]:
+        found = memories.files.facts_many(paths)
+        return [memories.includes.includes(path, facts.digest) if facts else None for path, facts in zip(paths, found, strict=True)]
+
+    compiled = _as_compile(job, [(job.source, names)], 0)
+    paths = reachable(compiled, _UNNAMED.get(job.driver.family, ()), includes, memories.listings)
+    return None if paths is None else collect(job, paths, memories.files)
+
+
+def _as_compile(job: Job, inputs: Sequence[tuple[str, Includes]], started_ns: int) -> Compile:
     gcc = job.driver.family == "gcc"
-    compiled = Compile(
+    return Compile(
         cwd=job.request.cwd,
         search=SearchPath(
             quote=job.toolchain.quote,
             # A missing directory may have any rank: all names must stay absent from it.
             bracket=(*job.toolchain.missing, *job.toolchain.bracket),
         ),
-        inputs=asked,
+        inputs=inputs,
         forced=job.parsed.forced_includes,
         arguments=job.parsed.compile_args,
         precompiled=PRECOMPILED[job.driver.family],
         source_may_use_precompiled=gcc,
         started_ns=started_ns,
     )
-    return looked_for(compiled, memories.listings)
 
 
 def payload_absences(job: Job, inputs: Inputs) -> dict[str, tuple[str, ...]]:
