@@ -21,6 +21,7 @@ from sccache.errors import ConfigError
 MAX_FILE_BYTES = 1 << 20
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 DEFAULT_CACHE_BYTES = 10 << 30
+DEFAULT_INPUT_BYTES = 8 << 30
 
 
 class Secretive(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -114,6 +115,27 @@ class PotBuilder(Struct, frozen=True, tag_field="type", tag="pot"):
 Builder = OverlayBuilder | RootlessBuilder | DockerBuilder
 
 
+class JobLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """[limits] of server.conf: what one compile may use."""
+
+    seconds: float = 3600.0
+    memory: int | str = 0
+    """Address space of each process: bytes, or text such as `4G`; 0: no limit."""
+    output: int | str = 4 << 30
+    """All that it writes."""
+    processes: int = 1000
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of address space."""
+        return _bytes(self.memory)
+
+    @property
+    def output_bytes(self) -> int:
+        """Of all files together."""
+        return _bytes(self.output)
+
+
 class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """server.conf."""
 
@@ -128,6 +150,11 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`ip:port` to listen on; empty: public_addr."""
     toolchain_cache_size: int | str = DEFAULT_CACHE_BYTES
     """Bytes, or text such as `20G`."""
+    input_cache_size: int | str = DEFAULT_INPUT_BYTES
+    """The same, of clients' files."""
+    slots: int = 0
+    """Most compiles at a time; 0: some more than there are cores."""
+    limits: JobLimits = JobLimits()
 
     ADDRESSES: ClassVar = ("public_addr", "bind_address")
 
@@ -139,8 +166,12 @@ class WorkerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def cache_bytes(self) -> int:
         """Of toolchains."""
-        size = self.toolchain_cache_size
-        return parse_size(size) if isinstance(size, str) else size
+        return _bytes(self.toolchain_cache_size)
+
+    @property
+    def input_bytes(self) -> int:
+        """Of clients' files."""
+        return _bytes(self.input_cache_size)
 
 
 def load_scheduler(path: str) -> SchedulerConfig:
@@ -168,13 +199,26 @@ def load_worker(path: str) -> WorkerConfig:
         raise ConfigError(f"{path}: builder: Builder type `pot` not supported on this platform")
     if not os.path.isabs(config.cache_dir):
         raise ConfigError(f"{path}: cache_dir: {config.cache_dir!r} is no absolute path")
-    try:
-        size_bytes = config.cache_bytes
-    except ValueError as error:
-        raise ConfigError(f"{path}: toolchain_cache_size: {error}") from None
-    if size_bytes < 0:
-        raise ConfigError(f"{path}: toolchain_cache_size: is less than 0")
+    limits = config.limits
+    sizes = {
+        "toolchain_cache_size": config.toolchain_cache_size, "input_cache_size": config.input_cache_size,
+        "limits.memory": limits.memory, "limits.output": limits.output,
+    }  # fmt: skip
+    for name, size in sizes.items():
+        try:
+            size_bytes = _bytes(size)
+        except ValueError as error:
+            raise ConfigError(f"{path}: {name}: {error}") from None
+        if size_bytes < 0:
+            raise ConfigError(f"{path}: {name}: is less than 0")
+    for name, number in {"slots": config.slots, "limits.seconds": limits.seconds, "limits.processes": limits.processes}.items():
+        if number < 0 or (number == 0 and name == "limits.seconds"):
+            raise ConfigError(f"{path}: {name}: {number} is too little")
     return config
+
+
+def _bytes(size: int | str) -> int:
+    return parse_size(size) if isinstance(size, str) else size
 
 
 def split_address(text: str) -> tuple[str, int]:

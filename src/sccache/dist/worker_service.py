@@ -34,8 +34,6 @@ DRAIN_S = 60.0
 """How long jobs may go on when the worker is to end; what is not ready then is compiled elsewhere."""
 END_S = 2.0
 KEEPALIVE_S = 120.0
-CONTENT_BYTES = 8 << 30
-"""Inputs that are kept."""
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +48,7 @@ class Service:
         self._identity = Identity(config.public_addr, time.time())
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # Some more than cores: while one's inputs come in, another computes.
-        self._worker = Worker(secrets.token_hex(16), cores, cores + 1 + cores // 8)
+        self._worker = Worker(secrets.token_hex(16), cores, config.slots or cores + 1 + cores // 8)
         self._toolchains: Toolchains | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
@@ -58,10 +56,14 @@ class Service:
         places = await asyncio.to_thread(_places, self._config)
         sandbox = _sandbox(self._config, places["builds"])
         await sandbox.check()
-        contents = await asyncio.to_thread(Contents, places["contents"], CONTENT_BYTES)
+        contents = await asyncio.to_thread(Contents, places["contents"], self._config.input_bytes)
         self._toolchains = await asyncio.to_thread(Toolchains, places["tc"], self._config.cache_bytes)
         link = Link(self._config.scheduler_url, worker_bearer(self._config.scheduler_auth, self._config.public_addr), self._beat)
-        runner = Runner(sandbox, contents, places["trees"], Limits())
+        given = self._config.limits
+        limits = Limits(
+            seconds=given.seconds, memory_bytes=given.memory_bytes, output_bytes=given.output_bytes, processes=given.processes
+        )
+        runner = Runner(sandbox, contents, places["trees"], limits)
         shell = Shell(
             self._config.public_addr, decode_key(self._key), self._worker, contents, self._toolchains, runner, places["spool"], link
         )

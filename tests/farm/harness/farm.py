@@ -257,6 +257,7 @@ class Farm:
         config = (
             f'cache_dir = "{kept}/cache"\ntoolchain_cache_size = {cache_bytes}\npublic_addr = "{address}"\n'
             f'scheduler_url = "{self.scheduler_url}"\n{more}\n'
+            f'[limits]\noutput = "256M"\n'
             f'[builder]\ntype = "{kind}"\nbuild_dir = "{kept}/build"\n[scheduler_auth]\ntype = "jwt_token"\ntoken = "{given}"\n'
         )  # fmt: skip
         script = f'mkdir -p {kept} && mount -t tmpfs -o size={space} tmpfs {kept} && exec "$@"'

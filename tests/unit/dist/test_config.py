@@ -64,6 +64,19 @@ def test_worker(written):
     assert (config.listens, config.cache_bytes) == ("0.0.0.0:10501", 5 << 30)
 
 
+def test_limits(written):
+    """Of a compile, and of what is kept."""
+    config = load_worker(written(WORKER))
+    assert (config.slots, config.input_bytes) == (0, 8 << 30)
+    assert (config.limits.seconds, config.limits.memory_bytes, config.limits.output_bytes) == (3600.0, 0, 4 << 30)
+    more = 'slots = 3\ninput_cache_size = "1G"\n'
+    table = '[limits]\nseconds = 60\nmemory = "2G"\noutput = 1000\nprocesses = 20\n'
+    config = load_worker(written(more + WORKER + table))
+    assert (config.slots, config.input_bytes) == (3, 1 << 30)
+    assert (config.limits.seconds, config.limits.memory_bytes, config.limits.output_bytes) == (60.0, 2 << 30, 1000)
+    assert config.limits.processes == 20
+
+
 def test_worker_without_a_builder(written):
     """Bubblewrap, in the way that is possible."""
     text = WORKER[: WORKER.index("[builder]")] + WORKER[WORKER.index("[scheduler_auth]") :]
@@ -135,6 +148,11 @@ WRONG = [
     (WORKER, '"overlay"', '"pot"', "Builder type `pot` not supported on this platform"),
     (WORKER, "cache_dir", 'toolchain_cache_size = "much"\ncache_dir', "toolchain_cache_size: value is invalid"),
     (WORKER, "cache_dir", "toolchain_cache_size = -1\ncache_dir", "toolchain_cache_size: is less than 0"),
+    (WORKER, "cache_dir", 'input_cache_size = "all"\ncache_dir', "input_cache_size: value is invalid"),
+    (WORKER, "cache_dir", "slots = -1\ncache_dir", "slots: -1 is too little"),
+    (WORKER, "[builder]", '[limits]\nmemory = "lots"\n[builder]', "limits.memory: value is invalid"),
+    (WORKER, "[builder]", "[limits]\nseconds = 0\n[builder]", "limits.seconds: 0.0 is too little"),
+    (WORKER, "[builder]", "[limits]\nhours = 2\n[builder]", "limits.hours: there is no such field"),
     (WORKER, "cache_dir", 'bind_address = "x"\ncache_dir', "bind_address: 'x' is no address and port"),
     (WORKER, 'type = "jwt_token"', 'type = "jwt_hs256"', "scheduler_auth.type: Invalid value 'jwt_hs256'"),
 ]  # fmt: skip
