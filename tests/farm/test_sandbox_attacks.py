@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.farm.harness import wire
-from tests.farm.harness.farm import Farm, until
+from tests.farm.harness.farm import Farm, files_below, until
 from tests.farm.harness.network import Network
 from tests.farm.harness.raw_worker import HandMadeScheduler, RawWorker, new_job
 
@@ -108,14 +108,20 @@ def test_leaves_nothing_to_the_next(worker, shell):
     assert b"rwxrwxrwx" not in result.stdout
 
 
+def _until_rubbish_is_gone(worker) -> None:
+    """Directories of jobs are removed after their answers."""
+    builds = worker.server.folder / "kept" / "build" / "builds"
+    until(lambda: not builds.exists() or list(builds.iterdir()) == [], "directories of ended jobs are gone", worker.server.program.log)
+
+
 def test_contents_in_the_store_cannot_be_changed(worker, shell):
     """Not by an open file that outlives the command, either."""
     given = wire.file(b"/work/input", b"kept as it is\n")
     worker.shell(shell, "(sleep 1; echo evil >> input) & echo evil >> input; chmod 000 input", [b"kept as it is\n"], files=(given,))
     result, _ = worker.shell(shell, "cat input", [b"kept as it is\n"], files=(given,))
     assert result.stdout == b"kept as it is\n"
-    store = worker.server.folder / "kept"
-    assert not [path for path in store.rglob("*") if path.is_file() and path.stat().st_size < 100 and b"evil" in path.read_bytes()]
+    _until_rubbish_is_gone(worker)
+    assert not [path for path in files_below(worker.server.folder / "kept") if path.stat().st_size < 100 and b"evil" in path.read_bytes()]
 
 
 def test_outputs_are_files_of_its_own_making(worker, shell):
@@ -218,5 +224,4 @@ def test_nothing_is_left_of_jobs(worker, shell):
     until(lambda: worker.running() == 0, "nothing runs")
     mounts = Path(f"/proc/{worker.server.program.process.pid}/mountinfo").read_text()
     assert [line for line in mounts.splitlines() if str(worker.server.folder) in line] == []
-    builds = worker.server.folder / "kept" / "build" / "builds"
-    until(lambda: not builds.exists() or list(builds.iterdir()) == [], "directories of jobs are removed, which is after their answers")
+    _until_rubbish_is_gone(worker)

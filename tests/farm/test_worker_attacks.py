@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from tests.farm.harness import wire
-from tests.farm.harness.farm import Farm, until
+from tests.farm.harness.farm import Farm, files_below, until
 from tests.farm.harness.network import Network
 from tests.farm.harness.raw_worker import HandMadeScheduler, RawWorker, new_job
 
@@ -154,7 +154,7 @@ def test_token_stays_good_until_everything_is_there(worker, shell):
 
 def _kept(worker: RawWorker) -> int:
     """Bytes that it has on disk."""
-    return sum(path.stat().st_size for path in (worker.server.folder / "kept").rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files_below(worker.server.folder / "kept"))
 
 
 def test_tampered_toolchain(worker):

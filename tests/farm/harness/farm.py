@@ -8,9 +8,11 @@ import json
 import os
 import secrets
 import signal
+import stat
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,16 @@ def until(true: Callable[[], object], what: str, log: Path | None = None) -> Non
             said = log.read_text(errors="replace")[-4000:] if log and log.exists() else ""
             raise AssertionError(f"after {READY_S} s: not so: {what}\n{said}")
         time.sleep(0.02)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Regular files of a folder that lives: what goes while it is read (the directory of a job that ended) is left out."""
+    for at, _, names in os.walk(folder):
+        for name in names:
+            path = Path(at, name)
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
 
 
 @dataclass
@@ -167,7 +179,7 @@ class Counted:
 
 @dataclass
 class Farm:
-    """See the module's text.  `folder` is short, for sockets' paths."""
+    """See the module's text."""
 
     network: Network
     command: Path
@@ -177,14 +189,18 @@ class Farm:
     client_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     secret_key: str = ""
     scheduler_url: str = ""
+    folder: Path = field(init=False)
+    """What its programs keep; also short, for sockets' paths."""
     scheduler: Server = field(init=False)
     workers: dict[str, Server] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Nothing runs yet."""
+        """Nothing runs yet, and nothing is left of another farm on the same hosts: not its caches, nor its counters."""
         self.network.folder.chmod(0o755)
+        self.folder = Path(tempfile.mkdtemp(prefix="f", dir=self.network.folder))
+        self.folder.chmod(0o755)
         self.dist = self.command.parent / "sccache-dist"
         self.secret_key = self.secret_key or self.tool("auth", "generate-jwt-hs256-key")
 
@@ -197,7 +213,7 @@ class Farm:
         return done.stdout.strip()
 
     def _folder(self, name: str) -> Path:
-        folder = self.network.folder / name
+        folder = self.folder / name
         folder.mkdir(exist_ok=True)
         if self.is_ordinary and os.geteuid() == 0:
             os.chown(folder, ORDINARY_USER, ORDINARY_USER)

@@ -191,7 +191,9 @@ def test_a_worker_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "words"), [(certificate("b")[1], "another certificate"), ("no hex", "cannot be one"), ("00", "cannot be one")]
+    ("named", "words"),
+    [(certificate("b")[1], "another certificate"), ("no hex", "cannot be one"), ("00", "cannot be one")],
+    ids=["another", "no hex", "too short"],
 )
 def test_a_worker_with_another_certificate_gets_nothing(tmp_path: Path, named: str, words: str) -> None:
     """Neither the job nor the token."""
