@@ -28,7 +28,8 @@ MODES: dict[str, dict[str, str]] = {
 }
 """SCCACHE_TEST_MODE: the ways in which the product finds or makes results, each of which must play all scenarios.
 
-`farm`: misses are compiled on a farm that runs already; SCCACHE_TEST_FARM_CONF is a client's configuration file, with `dist.cache_dir` in it."""
+`farm`: misses are compiled on a farm that runs already; SCCACHE_TEST_FARM_CONF is a client's configuration file, with
+`dist.cache_dir` in it."""
 
 
 @dataclass(frozen=True)
