@@ -2,9 +2,9 @@
 
     scripts/bench --dist [--rounds N] [--files N] [--jobs N] [--only NAMES] [--save]            as root: the real worker needs that
 
-Every round empties the client's cache and compiles everything anew; toolchains stay where they are.  Told are wall time, compiles that
-were not distributed, failures, and the client's CPU
-seconds a compile: of callers, of its daemon, and of what these run.
+`ours`, `depend` (ours with SCCACHE_DEPEND=1) and `sccache` are farms; `plain` is the compiler alone on the same cores: what no farm on
+them can beat.  Every round empties the client's cache and compiles everything anew; toolchains stay where they are.  Told are wall time,
+compiles that were not distributed, failures, and the client's CPU seconds a compile: of callers, of its daemon, and of what these run.
 Then: places that our scheduler gives away in a second over kept-alive connections, and how long packing a toolchain takes.
 
 Owns: what is measured and how it is told.  Must not know: how a farm works.
@@ -19,18 +19,18 @@ import platform
 import resource
 import secrets
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from benchmarks.farm import CLIENT_TOKEN, Farm, free_port, until
 
 SOURCE = """\
 #include <algorithm>
@@ -49,108 +49,9 @@ int function{file}_{n}(std::map<std::string, std::vector<int>> &m) {{
     return v[0] + {file};
 }}
 """
-TICKS = os.sysconf("SC_CLK_TCK")
-CLIENT_TOKEN = "benchmark"  # noqa: S105 -- of a scheduler on 127.0.0.1 that lives for a minute
 ALLOCATIONS, CONNECTIONS = 20_000, 16
+PEER = "sccache"
 Row = dict[str, list[float]]
-
-
-@dataclass
-class Farm:
-    """A scheduler, a worker and a client's settings."""
-
-    name: str
-    folder: Path
-    sccache: Path
-    worker_cores: tuple[int, ...] = ()
-    """Those that the worker has to itself; none: it shares the client's."""
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    scheduler: str = ""
-
-    @property
-    def dist(self) -> Path:
-        """The program of scheduler and worker."""
-        return self.sccache.with_name("sccache-dist")
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Of the client and its compiles."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return {
-            **kept, "LC_ALL": "C", "SCCACHE_CONF": str(self.folder / "client.conf"), "SCCACHE_DIR": str(self.folder / "cache"),
-            "SCCACHE_SERVER_UDS": str(self.folder / "sock"), "SCCACHE_IDLE_TIMEOUT": "0", **more,
-        }  # fmt: skip
-
-    def start(self) -> None:
-        """Scheduler and worker, until the one knows the other."""
-        self.folder.mkdir(parents=True)
-        self.scheduler, worker = (f"127.0.0.1:{_free_port()}" for _ in range(2))
-        key = self._say("auth", "generate-jwt-hs256-key")
-        token = self._say("auth", "generate-jwt-hs256-server-token", "--secret-key", key, "--server", worker)
-        auth = f'type = "token"\ntoken = "{CLIENT_TOKEN}"\n'
-        texts = {
-            "scheduler.conf": f'public_addr = "{self.scheduler}"\n[client_auth]\n{auth}'
-            f'[server_auth]\ntype = "jwt_hs256"\nsecret_key = "{key}"\n',
-            "server.conf": f'cache_dir = "{self.folder}/server"\npublic_addr = "{worker}"\nscheduler_url = "http://{self.scheduler}"\n'
-            f'[builder]\ntype = "overlay"\nbuild_dir = "{self.folder}/build"\nbwrap_path = "{shutil.which("bwrap")}"\n'
-            f'[scheduler_auth]\ntype = "jwt_token"\ntoken = "{token}"\n',
-            "client.conf": f'[dist]\nscheduler_url = "http://{self.scheduler}"\n'
-            f'cache_dir = "{self.folder}/toolchains"\n[dist.auth]\n{auth}',
-        }
-        for name, text in texts.items():
-            (self.folder / name).write_text(text)
-        for part in ("scheduler", "server"):
-            with (self.folder / f"{part}.log").open("wb") as log:
-                command = [self.dist, part, "--config", self.folder / f"{part}.conf"]
-                if part == "server" and self.worker_cores:
-                    command[:0] = ["taskset", "-c", ",".join(map(str, self.worker_cores))]
-                env = {**os.environ, "SCCACHE_NO_DAEMON": "1", "SCCACHE_LOG": "warn"}
-                self.processes[part] = subprocess.Popen(command, stdout=log, stderr=log, env=env)
-        _until(lambda: self._status() == 1, f"{self.name}: the scheduler knows no worker; see {self.folder}")
-
-    def _say(self, *words: str) -> str:
-        return subprocess.run([self.dist, *words], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-
-    def _status(self) -> int:
-        request = urllib.request.Request(f"http://{self.scheduler}/api/v1/scheduler/status", headers={"Accept": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- same
-                return int(json.load(answer)["num_servers"])
-        except OSError:
-            return 0
-
-    def stop(self) -> None:
-        """All that was started."""
-        self.client("--stop-server", check=False)
-        for process in self.processes.values():
-            process.terminate()
-        for process in self.processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
-
-    def client(self, *words: str, check: bool = True) -> str:
-        """The client's command."""
-        run = subprocess.run([self.sccache, *words], env=self.environment(), capture_output=True, text=True, check=check, timeout=120)
-        return run.stdout
-
-    def forget(self) -> None:
-        """A daemon anew, with an empty cache."""
-        self.client("--stop-server", check=False)
-        shutil.rmtree(self.folder / "cache", ignore_errors=True)
-        self.client("--start-server")
-
-    def counts(self) -> tuple[int, int]:
-        """Compiles done by workers, and failures of that."""
-        stats = json.loads(self.client("--show-stats", "--stats-format=json"))["stats"]
-        return sum(stats["dist_compiles"].values()), stats["dist_errors"]
-
-    def daemon_cpu_s(self) -> float:
-        """Of the client's daemon and what it has run."""
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.connect(str(self.folder / "sock"))
-            credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return _cpu_s(int.from_bytes(credentials[:4], sys.byteorder))
 
 
 class Bench:
@@ -159,11 +60,13 @@ class Bench:
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         """`work` is wiped by the caller."""
         self.options, self.work = options, work
-        programs = {"ours": options.ours, "sccache": options.peers / "sccache"}
-        apart = tuple(options.worker_cores)
-        self.farms = [
-            Farm(name, work / name, program, apart) for name, program in programs.items() if program.exists() and name in options.only
+        peer, apart = options.peers / "sccache", tuple(options.worker_cores)
+        farms = [
+            Farm("ours", work / "ours", options.ours, apart),
+            Farm("depend", work / "depend", options.ours, apart, {"SCCACHE_DEPEND": "1"}),
+            Farm(PEER, work / PEER, peer, apart),
         ]
+        self.farms = [farm for farm in farms if farm.sccache.exists() and farm.name in options.only]
         self.times: dict[str, Row] = defaultdict(lambda: defaultdict(list))
         self.facts: dict[str, float] = {}
 
@@ -174,11 +77,14 @@ class Bench:
             for farm in self.farms:
                 farm.start()
                 self._first(farm)
+            players = [(farm.name, partial(self._round, farm)) for farm in self.farms]
+            if "plain" in self.options.only:
+                players.insert(0, ("plain", self._plain_round))
             for number in range(self.options.rounds):
-                turn = number % len(self.farms)
-                for farm in self.farms[turn:] + self.farms[:turn]:
-                    self._round(farm)
-                    print(f"round {number + 1}: {farm.name} {self.times['wall s'][farm.name][-1]:.1f} s", file=sys.stderr)
+                turn = number % len(players)
+                for name, play in players[turn:] + players[:turn]:
+                    play()
+                    print(f"round {number + 1}: {name} {self.times['wall s'][name][-1]:.1f} s", file=sys.stderr)
         finally:
             for farm in self.farms:
                 farm.stop()
@@ -187,17 +93,14 @@ class Bench:
         """The compile that packs and sends the toolchain: not what the rounds are to measure."""
         farm.forget()
         self.times["first compile s"][farm.name].append(self._compile(farm, 0))
-        _until(lambda: self._compile(farm, 0) >= 0 and farm.counts()[0] > 0, f"{farm.name} distributes nothing; see {farm.folder}")
+        until(lambda: self._compile(farm, 0) >= 0 and farm.counts()[0] > 0, f"{farm.name} distributes nothing; see {farm.folder}")
         archives = [path for path in (farm.folder / "toolchains").rglob("*") if path.is_file() and path.stat().st_size > 1 << 20]
         self.times["toolchain MB"][farm.name].append(sum(path.stat().st_size for path in archives) / 1e6)
 
     def _round(self, farm: Farm) -> None:
         farm.forget()
         before_s = farm.daemon_cpu_s() + _children_s()
-        started = time.perf_counter()
-        with ThreadPoolExecutor(self.options.jobs) as pool:
-            list(pool.map(lambda number: self._compile(farm, number), range(self.options.files)))
-        wall_s = time.perf_counter() - started
+        wall_s = self._all(lambda number: self._compile(farm, number))
         client_s = farm.daemon_cpu_s() + _children_s() - before_s
         distributed, failures = farm.counts()
         files = self.options.files
@@ -205,16 +108,30 @@ class Bench:
         for what, value in told.items():
             self.times[what][farm.name].append(value)
 
+    def _plain_round(self) -> None:
+        self.times["wall s"]["plain"].append(self._all(lambda number: self._run([], f"plain-{number}", number, dict(os.environ))))
+
+    def _all(self, compile_one: Callable[[int], float]) -> float:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            list(pool.map(compile_one, range(self.options.files)))
+        return time.perf_counter() - started
+
     def _compile(self, farm: Farm, number: int) -> float:
         more = {"SCCACHE_RECACHE": "1"} if number == 0 else {}
-        command = [farm.sccache, "g++", "-O1", "-c", f"{number}.cpp", "-o", self.work / f"{farm.name}-{number}.o"]
+        return self._run([farm.sccache], f"{farm.name}-{number}", number, farm.environment(**more))
+
+    def _run(self, wrapper: Sequence[Path], name: str, number: int, env: Mapping[str, str]) -> float:
+        command = [*wrapper, "g++", "-O1", "-c", f"{number}.cpp", "-o", self.work / f"{name}.o"]
         started = time.perf_counter()
-        subprocess.run(command, cwd=self.work / "sources", env=farm.environment(**more), check=True, timeout=300, capture_output=True)
+        subprocess.run(command, cwd=self.work / "sources", env=env, check=True, timeout=300, capture_output=True)
         return time.perf_counter() - started
 
     def packing(self) -> None:
         """`--package-toolchain`, each time anew."""
         for farm in self.farms:
+            if farm.settings:
+                continue
             for _ in range(self.options.rounds):
                 out = self.work / f"{farm.name}.toolchain"
                 out.unlink(missing_ok=True)
@@ -232,18 +149,23 @@ class Bench:
     def report(self) -> dict[str, object]:
         """Medians."""
         medians = {what: {name: round(statistics.median(values), 3) for name, values in row.items()} for what, row in self.times.items()}
-        names = [farm.name for farm in self.farms]
+        names = list(dict.fromkeys(name for row in medians.values() for name in row))
         options = self.options
         print(f"\n{options.files} cold C++ compiles, -j{options.jobs} on {options.cores} cores, medians of {options.rounds} rounds\n")
-        print(f"{'':28}" + "".join(f"{name:>12}" for name in names) + ("       ratio" if len(names) == 2 else ""))
+        print(f"{'':28}" + "".join(f"{name:>18}" for name in names))
         for what, row in medians.items():
-            line = f"{what:28}" + "".join(f"{row.get(name, float('nan')):12.3f}" for name in names)
-            if len(names) == 2 and len(row) == 2 and row[names[1]]:
-                line += f"{row[names[0]] / row[names[1]]:12.2f}"
-            print(line)
+            print(f"{what:28}" + "".join(f"{_beside(row, name):>18}" for name in names))
         for what, value in self.facts.items():
             print(f"{what:28}{value:12.0f}")
         return {"medians": medians, "facts": self.facts, "files": self.options.files, "jobs": self.options.jobs}
+
+
+def _beside(row: Mapping[str, float], name: str) -> str:
+    """A figure, and its ratio to the peer's."""
+    if name not in row:
+        return "-"
+    against = row.get(PEER)
+    return f"{row[name]:.3f}" + (f" ({row[name] / against:.2f} x)" if against and name != PEER else "")
 
 
 # ── our scheduler alone ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +175,7 @@ def allocations(ours: Path, folder: Path) -> float:
     """Places a second: a scheduler with a hundred workers that are made up, each with places enough; the client is this process."""
     farm = Farm("alone", folder, ours)
     folder.mkdir()
-    address, key = f"127.0.0.1:{_free_port()}", secrets.token_urlsafe(32)
+    address, key = f"127.0.0.1:{free_port()}", secrets.token_urlsafe(32)
     (folder / "scheduler.conf").write_text(
         f'public_addr = "{address}"\n[client_auth]\ntype = "token"\ntoken = "{CLIENT_TOKEN}"\n'
         f'[server_auth]\ntype = "token"\ntoken = "{key}"\n'
@@ -320,30 +242,9 @@ def _fill(folder: Path, files: int) -> None:
         (folder / f"{number}.cpp").write_text(text)
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _cpu_s(pid: int) -> float:
-    """Of a process, its threads, and its children that have ended: proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(word) for word in fields[11:15]) / TICKS
-
-
 def _children_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _until(is_so, otherwise: str) -> None:
-    for _ in range(40):
-        if is_so():
-            return
-        time.sleep(0.25)
-    sys.exit(f"bench: {otherwise}")
 
 
 @contextlib.contextmanager
@@ -364,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--cores", type=int, default=2, help="that everything together may use")
     parser.add_argument("--apart", action="store_true", help="the worker has as many cores of its own, as if it were another machine")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=["ours", "sccache"])
+    parser.add_argument("--only", type=lambda text: text.split(","), default=["plain", "ours", "depend", PEER])
     parser.add_argument("--ours", type=Path, default=Path(sys.prefix) / "bin" / "sccache")
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin"))
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/dist-<date>.json")
