@@ -17,7 +17,6 @@ int is_shim(const char *path);
 void close_report(void);
 
 /* observe_calls.c: which calls are seen, and what each means. */
-void tidy(char *path);
 unsigned short make_filter(struct sock_filter *code);
 void note_call(const struct seccomp_notif *call);
 

@@ -1,6 +1,7 @@
 /* Which system calls the observer sees, and what each tells.  TABLE is the one place to look; knows no process control.
  * Source for each call's arguments: its page in section 2 of the Linux manual. */
 #include "observe.h"
+#include "observe_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,26 +137,6 @@ static int read_text(pid_t caller, uint64_t from, char *text, size_t size)
         got += (size_t)count;
     }
     return 0;
-}
-
-/* Collapse "//" and "/./" in place; ".." stays: what it leads to depends on links. */
-void tidy(char *path)
-{
-    char *to = path;
-    for (const char *from = path; *from;) {
-        while (*from == '/')
-            from++;
-        size_t size = strcspn(from, "/");
-        if (size && !(size == 1 && *from == '.')) {
-            *to++ = '/';
-            memmove(to, from, size);
-            to += size;
-        }
-        from += size;
-    }
-    if (to == path)
-        *to++ = '/';
-    *to = 0;
 }
 
 enum { PATH_SIZE = 2 * PATH_MAX + 2 };

@@ -3,6 +3,8 @@
  * A variable or clock reading is told apart by who asked: code that was loaded when the program began (the tool itself) or code
  * loaded later (a procedural macro).  Nothing is changed: every answer is what it would have been.
  * Must work before main, in any thread, in any program: no allocation, no stdio. */
+#include "observe_names.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -298,26 +300,6 @@ time_t time(time_t *now)
         *(void **)&original = dlsym(RTLD_NEXT, "time");
     note_clock(__builtin_return_address(0));
     return original(now);
-}
-
-/* Collapse "//" and "/./" in place, as the observer does. */
-static void tidy(char *path)
-{
-    char *to = path;
-    for (const char *from = path; *from;) {
-        while (*from == '/')
-            from++;
-        size_t size = strcspn(from, "/");
-        if (size && !(size == 1 && *from == '.')) {
-            *to++ = '/';
-            memmove(to, from, size);
-            to += size;
-        }
-        from += size;
-    }
-    if (to == path)
-        *to++ = '/';
-    *to = 0;
 }
 
 /* An absolute path of what a program named; empty where it is too long. */

@@ -1,5 +1,6 @@
 /* The report: NUL-terminated records, each once, in the order of their first occurrence.  Knows no system call. */
 #include "observe.h"
+#include "observe_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
