@@ -1,8 +1,8 @@
 """WebDAV over nginx, Apache and a cache that knows only GET and PUT."""
 
 import asyncio
-import time
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
