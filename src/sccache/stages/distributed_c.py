@@ -102,34 +102,10 @@ def compiler(job: Job) -> Compiler:
 
 def order(job: Job, reading: Reading, recipe: Recipe, memories: Memories, packed: Packed) -> WorkOrder | str:
     """The work order; or why there is none.  OSError where a name does not lead to what it should."""
-    present: tuple[str, ...] = ()
-    if not reading.is_foreseen:
-        around = inputs_stage.surroundings(job, reading.inputs, memories, reading.start_ns)
-        if around is None:
-            return "what the compiler looks for cannot be told"
-        present = around.present
     tree = Gathering()
-    for path, facts in reading.inputs.facts.items():
-        tree.add_file(path, facts.digest, facts.size)
-    others = [*present, *(path for path, _ in job.named_inputs)]
-    tools = [path for path, _ in job.toolchain.files if not packed.paths.intersection((path, os.path.normpath(path)))]
-    if any(_is_strange(path, packed) for path in tools):
-        return "a tool is used that does not belong to the compiler"
-    others += tools
-    others += _marks(job)
-    languages = locale_files(job.request.env)
-    if languages is None:
-        return "the files for this language are too many"
-    others += languages
-    if recipe.command.on_terminal:
-        others += terminal_files(job.request.env)
-    if not _add_known(tree, (path for path in others if not path.startswith(_NOT_FILES)), memories):
-        return "a file that it reads is gone"
-    named = (job.path(name) for option in _SEARCHED for name in toolchain.values(option, job.parsed.search_args))
-    if any(os.path.exists(path) and not os.path.isdir(path) for path in named):
-        return "a directory of headers is none"
-    for name in _directories(job):
-        tree.add_directory(name)
+    trouble = _add_tools(tree, job, memories, packed) or _add_inputs(tree, job, reading, recipe, memories)
+    if trouble:
+        return trouble
     places = _places(job, recipe, tree)
     gathered = tree.tree()
     required = {os.path.normpath(job.path(output.path)) for output in job.parsed.outputs if output.required}
@@ -148,6 +124,42 @@ def order(job: Job, reading: Reading, recipe: Recipe, memories: Memories, packed
     )
     needed = tuple(name for name, place in places.items() if place.path in required)
     return WorkOrder(header, gathered.contents, places, needed, doubt=partial(_doubt, job, reading, recipe, memories))
+
+
+def _add_tools(tree: Gathering, job: Job, memories: Memories, packed: Packed) -> str:
+    """Add what of the compiler is not in its archive; or say why that cannot be sent."""
+    tools = [path for path, _ in job.toolchain.files if not packed.paths.intersection((path, os.path.normpath(path)))]
+    if any(_is_strange(path, packed) for path in tools):
+        return "a tool is used that does not belong to the compiler"
+    return "" if _add_known(tree, tools, memories) else "a tool is gone"
+
+
+def _add_inputs(tree: Gathering, job: Job, reading: Reading, recipe: Recipe, memories: Memories) -> str:
+    """Add all that the compile reads or looks at; or say why that cannot be sent."""
+    for path, facts in reading.inputs.facts.items():
+        tree.add_file(path, facts.digest, facts.size)
+    around = () if reading.is_foreseen else _present(job, reading, memories)
+    if around is None:
+        return "what the compiler looks for cannot be told"
+    languages = locale_files(job.request.env)
+    if languages is None:
+        return "the files for this language are too many"
+    terminal = terminal_files(job.request.env) if recipe.command.on_terminal else ()
+    others = (*around, *(path for path, _ in job.named_inputs), *_marks(job), *languages, *terminal)
+    if not _add_known(tree, others, memories):
+        return "a file that it reads is gone"
+    named = (job.path(name) for option in _SEARCHED for name in toolchain.values(option, job.parsed.search_args))
+    if any(os.path.exists(path) and not os.path.isdir(path) for path in named):
+        return "a directory of headers is none"
+    for name in _directories(job):
+        tree.add_directory(name)
+    return ""
+
+
+def _present(job: Job, reading: Reading, memories: Memories) -> tuple[str, ...] | None:
+    """Names that are looked for, and there."""
+    around = inputs_stage.surroundings(job, reading.inputs, memories, reading.start_ns)
+    return None if around is None else around.present
 
 
 def _is_strange(path: str, packed: Packed) -> bool:
@@ -189,7 +201,7 @@ def _was_foreseen(job: Job, reading: Reading, recipe: Recipe, memories: Memories
 
 
 def _add_known(tree: Gathering, paths: Iterable[str], memories: Memories) -> bool:
-    wanted = list(dict.fromkeys(paths))
+    wanted = [path for path in dict.fromkeys(paths) if not path.startswith(_NOT_FILES)]
     for path, facts in zip(wanted, memories.files.facts_many(wanted), strict=True):
         if facts is None:
             return False
