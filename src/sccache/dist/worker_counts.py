@@ -6,8 +6,8 @@ Owns: the table of metrics, reasons for which requests are refused.  Must not kn
 from sccache.dist.metrics import SECONDS, Family
 
 REASONS = (
-    "no_token", "bad_token", "replayed", "another_toolchain", "bad_body", "too_large", "version", "bad_toolchain", "busy", "draining",
-    "no_space", "no_such_path", "broken",
+    "no_token", "bad_token", "replayed", "another_toolchain", "bad_body", "slow", "too_large", "version", "bad_toolchain", "busy",
+    "draining", "no_space", "no_such_path", "broken",
 )  # fmt: skip
 REFUSED = "sccache_worker_requests_refused_total"
 JOBS, MISSES, DURATION = "sccache_worker_jobs_total", "sccache_worker_missing_total", "sccache_worker_job_seconds"

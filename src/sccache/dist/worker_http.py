@@ -27,6 +27,7 @@ from sccache.dist.metrics import CONTENT_TYPE, Metrics
 from sccache.dist.tokens import JobClaims, TokenError, check_job_token
 from sccache.dist.worker import Duty, Verdict, Worker
 from sccache.dist.worker_counts import DURATION, FAMILIES, JOBS, MISSES, REFUSED, RUNNING, SLOTS, TOOLCHAINS, UPLOADED, RefusedError
+from sccache.dist.worker_pace import CutOffError, Pace, check_length, pieces
 from sccache.errors import DamagedError, ProtocolError, StorageError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from sccache.dist.worker_job import Runner
 
 ALIVE_S = 5.0
-SILENCE_S = 30.0
-"""A client that sends or takes nothing for so long has gone."""
 LOOK_S = 1.0
 """How often one who waits for a toolchain looks, if nobody tells it to."""
 UPLOAD_S = 50.0
@@ -63,10 +62,10 @@ class Shell:
 
     def __init__(  # noqa: PLR0913, PLR0917 -- what a worker consists of
         self, address: str, key: bytes, worker: Worker, contents: "Contents", toolchains: "Toolchains", runner: "Runner", spool: str,
-        link: Reporter, silence_s: float = SILENCE_S,
+        link: Reporter, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         """`address` is the public one; bodies are kept in the directory `spool` until they are whole."""
-        self._silence_s = silence_s
+        self._pace = pace or Pace()
         self._address, self._key, self._spool = address, key, spool
         self.worker, self._contents, self._toolchains, self._runner, self._link = worker, contents, toolchains, runner, link
         self._slots = asyncio.Semaphore(worker.slots)
@@ -106,7 +105,7 @@ class Shell:
                 await self._send(request, response, answer, outputs)
             return response
         except (ConnectionError, asyncio.CancelledError) as e:
-            outcome = "missing" if outcome == "missing" or isinstance(e, _CutOffError) else "gone"
+            outcome = "missing" if outcome == "missing" or isinstance(e, CutOffError) else "gone"
             raise
         finally:
             self._leave(job, outcome)
@@ -137,10 +136,10 @@ class Shell:
 
     async def _receive(self, request: web.Request, body: Request, claims: JobClaims) -> JobHeader:
         """The whole body, its contents kept; RefusedError."""
-        _check_length(request, MAX_BODY_BYTES)
+        check_length(request, MAX_BODY_BYTES)
         try:
             is_checked = False
-            async for data in _pieces(request):
+            async for data in pieces(request, self._pace):
                 body.feed(data)
                 if body.header is not None and not is_checked:
                     is_checked = True
@@ -162,8 +161,8 @@ class Shell:
         return body.header
 
     def _keep(self, body: Request) -> None:
-        for digest, size, pieces in body.contents():
-            self._contents.add(digest, size, pieces)
+        for digest, size, content in body.contents():
+            self._contents.add(digest, size, content)
 
     async def _answer(self, job: str, header: JobHeader) -> tuple[JobAnswer, list[bytes]]:
         try:
@@ -190,13 +189,14 @@ class Shell:
             self.metrics.count(MISSES)
         elif isinstance(answer, Result):
             self.metrics.observe(DURATION, answer.wall_ns / 1e9)
-        pieces = answer_pieces(answer, outputs)
+        packed = answer_pieces(answer, outputs)
         try:
-            while piece := await asyncio.to_thread(next, pieces, b""):
-                async with asyncio.timeout(self._silence_s):
-                    await response.write(piece)
-            async with asyncio.timeout(self._silence_s):
-                await response.write_eof()
+            async with asyncio.timeout(self._pace.whole_s(sum(map(len, outputs)))):
+                while piece := await asyncio.to_thread(next, packed, b""):
+                    async with asyncio.timeout(self._pace.silence_s):
+                        await response.write(piece)
+                async with asyncio.timeout(self._pace.silence_s):
+                    await response.write_eof()
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -211,7 +211,7 @@ class Shell:
         claims = self._claims(request, job)
         if claims.toolchain != toolchain:
             raise RefusedError(401, "another_toolchain", "The token is for another toolchain", "invalid_jwt")
-        _check_length(request, self._toolchains.max_bytes)
+        check_length(request, self._toolchains.max_bytes)
         if self._toolchains.has(toolchain) or not self.worker.upload_begins(job, toolchain, self.now()):
             return await self._second(request, toolchain)
         try:
@@ -226,7 +226,7 @@ class Shell:
     async def _second(self, request: web.Request, toolchain: str) -> web.Response:
         """Somebody else has sent it, or is about to."""
         left = self._toolchains.max_bytes
-        async for data in _pieces(request):
+        async for data in pieces(request, self._pace):
             left -= len(data)
             if left < 0:
                 raise RefusedError(413, "too_large", "The toolchain is larger than toolchain_cache_size")
@@ -242,7 +242,7 @@ class Shell:
     async def _store(self, request: web.Request, toolchain: str) -> None:
         receiving = await asyncio.to_thread(self._toolchains.receive, toolchain)
         try:
-            async for data in _pieces(request):
+            async for data in pieces(request, self._pace):
                 receiving.write(data)
             await asyncio.to_thread(receiving.finish)
         except DamagedError as e:
@@ -315,30 +315,6 @@ async def serve(config: WorkerConfig, stop: asyncio.Event, ready: Callable[[str]
     from sccache.dist.worker_service import Service
 
     await Service(config).run(stop, ready)
-
-
-class _CutOffError(ConnectionError):
-    """A request ended before its body did."""
-
-
-def _check_length(request: web.Request, limit: int) -> None:
-    if (request.content_length or 0) > limit:
-        raise RefusedError(413, "too_large", f"The body is longer than the {limit} bytes that are taken")
-
-
-async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
-    """A body; RefusedError if nothing comes for a while."""
-    try:
-        while True:
-            async with asyncio.timeout(SILENCE_S):
-                data = await request.content.readany()
-            if not data:
-                return
-            yield data
-    except TimeoutError:
-        raise RefusedError(408, "bad_body", f"Nothing came for {SILENCE_S:g} s") from None
-    except (ConnectionError, web.RequestPayloadError) as e:
-        raise _CutOffError("the request was cut off") from e
 
 
 @contextlib.asynccontextmanager

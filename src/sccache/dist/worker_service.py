@@ -60,9 +60,7 @@ class Service:
         self._toolchains = await asyncio.to_thread(Toolchains, places["tc"], self._config.cache_bytes)
         link = Link(self._config.scheduler_url, worker_bearer(self._config.scheduler_auth, self._config.public_addr), self._beat)
         given = self._config.limits
-        limits = Limits(
-            seconds=given.seconds, memory_bytes=given.memory_bytes, output_bytes=given.output_bytes, processes=given.processes
-        )
+        limits = Limits(seconds=given.seconds, memory_bytes=given.memory_bytes, output_bytes=given.output_bytes, processes=given.processes)
         runner = Runner(sandbox, contents, places["trees"], limits)
         shell = Shell(
             self._config.public_addr, decode_key(self._key), self._worker, contents, self._toolchains, runner, places["spool"], link

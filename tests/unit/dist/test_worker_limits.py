@@ -21,6 +21,7 @@ from sccache.dist.toolchain_store import Toolchains
 from sccache.dist.worker import Worker
 from sccache.dist.worker_http import Shell, make_app
 from sccache.dist.worker_job import Runner
+from sccache.dist.worker_pace import Pace
 from sccache.errors import ProtocolError
 
 KEY = b"k" * 32
@@ -75,7 +76,7 @@ def test_a_client_that_does_not_read_loses_its_place(tmp_path: Path) -> None:
         contents.add(digest(SOURCE), len(SOURCE), [SOURCE])
         worker, reports = Worker("nonce", 2, 2), Reports()
         toolchains = Toolchains(str(tmp_path / "tc"), 1 << 20)
-        shell = Shell(ADDRESS, KEY, worker, contents, toolchains, Loud(), str(tmp_path / "spool"), reports, SHORT_S)  # type: ignore[arg-type]
+        shell = Shell(ADDRESS, KEY, worker, contents, toolchains, Loud(), str(tmp_path / "spool"), reports, Pace(silence_s=SHORT_S))  # type: ignore[arg-type]
         async with asyncio.timeout(LONG_S), serving(make_app(shell), tls("w")) as address:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
