@@ -92,12 +92,14 @@ class Contents:
             self._forget(digest)
             raise KeyError(digest) from None
 
-    def discard(self, digest: bytes) -> None:
-        """It is not what it should be: it has to come again."""
-        for executable in (False, True):
-            with contextlib.suppress(OSError):
-                os.unlink(self._path(digest, executable))
-        self._forget(digest)
+    def discard_if_damaged(self, digest: bytes, size: int) -> None:
+        """A file of it was `size` bytes long: unless that is what was kept, it has to come again.
+
+        What a client says about the size of a content is no reason to throw away another's.
+        """
+        with self._lock:
+            if digest in self._known and self._known[digest].size != size:
+                self._drop(digest)
 
     def _make_twin(self, digest: bytes) -> None:
         descriptor, path = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._directory)
@@ -116,6 +118,8 @@ class Contents:
         target = self._path(digest, is_executable)
         with self._lock:
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            if digest in self._known and self._known[digest].size != size:
+                self._drop(digest)  # found at the start, and cut off: what has come now was checked
             if digest in self._known and os.path.exists(target):
                 os.unlink(path)  # link() fails on a file that is replaced at that moment: its inode has no name any more
             else:

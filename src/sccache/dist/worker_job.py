@@ -97,9 +97,10 @@ def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes,
         except KeyError:
             gone.add(file.digest)
             continue
-        if os.lstat(name).st_size != file.size:  # a damaged disk: what is missing at the end shows at once
+        size = os.lstat(name).st_size
+        if size != file.size:  # a damaged disk, where what is missing at the end shows at once; or the client does not tell the truth
             os.unlink(name)
-            contents.discard(file.digest)
+            contents.discard_if_damaged(file.digest, size)
             gone.add(file.digest)
     for place, _, _ in os.walk(tree):
         os.utime(place, (FILE_TIME_S, FILE_TIME_S))

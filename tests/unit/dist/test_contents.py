@@ -1,5 +1,6 @@
 """The worker's store of inputs: what is in it is what its digest says, and there is not more of it than allowed."""
 
+import asyncio
 import os
 import stat
 import threading
@@ -9,7 +10,9 @@ import pytest
 from blake3 import blake3
 
 from sccache.dist.contents import Contents
-from sccache.dist.messages import FILE_TIME_S
+from sccache.dist.messages import FILE_TIME_S, File, JobHeader, Missing
+from sccache.dist.sandbox.base import Limits
+from sccache.dist.worker_job import Runner
 from sccache.errors import DamagedError
 
 HELLO = b"hello"
@@ -197,11 +200,43 @@ def test_many_threads(place, tmp_path, room):
 
 
 def test_what_was_damaged_comes_again(store, place, tmp_path):
-    """Who finds it says so; both its forms go."""
+    """Cut off on disk while the worker runs: forgotten, and taken anew."""
     digest = add(store, HELLO)
-    store.link(digest, executable=True, path=str(tmp_path / "program"))
-    store.discard(digest)
+    (name,) = (path for path in place.rglob("*") if path.is_file())
+    os.truncate(name, 2)
+    store.discard_if_damaged(digest, 2)
     assert store.missing([digest]) == (digest,)
     assert files(place) == []
+    assert store.total_bytes == 0
     add(store, HELLO)
+    store.link(digest, executable=False, path=str(tmp_path / "name"))
+    assert (tmp_path / "name").read_bytes() == HELLO
+
+
+def test_what_was_damaged_before_the_start_is_replaced(store, place, tmp_path):
+    """Its size then is what the disk says; what comes with the right digest counts more, for its executable twin too."""
+    digest = add(store, HELLO)
+    store.link(digest, executable=True, path=str(tmp_path / "before"))
+    for path in place.rglob("*"):
+        if path.is_file():
+            os.truncate(path, 2)
+    again = Contents(str(place), 1000)
+    add(again, HELLO)
+    for executable in (False, True):
+        again.link(digest, executable=executable, path=str(tmp_path / f"name-{executable}"))
+        assert (tmp_path / f"name-{executable}").read_bytes() == HELLO
+    assert again.total_bytes == 2 * len(HELLO)
+
+
+def test_a_wrong_size_in_a_job_costs_nobody_a_content(store, tmp_path):
+    """A client that knows a digest and lies about its size gets nothing, and the others keep what they have sent."""
+    digest = add(store, HELLO)
+    (tmp_path / "tree").mkdir()
+    header = JobHeader(
+        toolchain="0" * 64, executable=b"/cc", argv=(b"cc",), environment=(), cwd=b"/", umask=0, directories=(), links=(),
+        files=(File(b"/w/x.h", digest, len(HELLO) + 1),), outputs=(),
+    )  # fmt: skip
+    runner = Runner(None, store, str(tmp_path / "tree"), Limits())  # type: ignore[arg-type]
+    answer, _ = asyncio.run(runner.run(header, "/nowhere"))
+    assert answer == Missing((digest,))
     assert store.missing([digest]) == ()
