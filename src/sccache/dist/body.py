@@ -7,6 +7,7 @@ Nothing is decompressed beyond what was announced, and nothing announced is beli
 Owns: the bytes, their bounds.  Must not know: connections, where contents are kept: all of this blocks.  docs/formats/dist.md
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -17,6 +18,7 @@ from zstandard import ZstdCompressor, ZstdDecompressionReader, ZstdDecompressor,
 from sccache.dist import job_checks
 from sccache.dist.client_body import LENGTH_BYTES, MAX_WINDOW_BYTES, PIECE_BYTES, READ_BYTES, READY
 from sccache.dist.messages import JobAnswer, JobHeader
+from sccache.dist.room import Room
 from sccache.errors import ProtocolError
 
 LEVEL = 1
@@ -35,8 +37,9 @@ class TooLargeError(ProtocolError):
 class Request:
     """A request's body, as it comes in."""
 
-    def __init__(self, directory: str) -> None:
-        """Long bodies are kept in a nameless file in `directory`."""
+    def __init__(self, directory: str, room: Room) -> None:
+        """Long bodies are kept in a nameless file in `directory`; all together have `room`."""
+        self._room, self._taken = room, 0
         self._front = bytearray()
         self._rest: IO[bytes] = SpooledTemporaryFile(IN_MEMORY_BYTES, dir=directory)  # noqa: SIM115 -- closed by close()
         self._left = 0
@@ -45,16 +48,21 @@ class Request:
 
     def close(self) -> None:
         """Give its space back."""
-        self._rest.close()
+        with contextlib.suppress(OSError):  # a full disk says so once more, about what was to be written yet
+            self._rest.close()
+        self._room.give_back(self._taken)
+        self._taken = 0
 
     def feed(self, data: bytes) -> None:
-        """Some more; ProtocolError if it cannot become a request.  Blocking where a body is long."""
+        """Some more; ProtocolError if it cannot become a request, OSError if there is no room.  Blocking where a body is long."""
         if self.header is None:
             self._front += data
             data = self._head()
         if len(data) > self._left:
             raise TooLargeError("The contents are longer than announced")
         self._left -= len(data)
+        self._room.take(len(data))
+        self._taken += len(data)
         self._rest.write(data)
 
     def contents(self) -> Iterator[tuple[bytes, int, Iterator[bytes]]]:

@@ -38,7 +38,7 @@ class Contents:
 
     def __init__(self, directory: str, max_bytes: int) -> None:
         """Finds what is there from before; what was being written then is deleted.  OSError."""
-        self._directory, self._max_bytes = directory, max_bytes
+        self._directory, self.max_bytes = directory, max_bytes
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, _Kept] = OrderedDict()
         """Least recently used first.  It and the files of these names change together, under the lock."""
@@ -125,7 +125,7 @@ class Contents:
             else:
                 os.replace(path, target)
             self._note(digest, size, is_executable=is_executable)
-            while self._total > self._max_bytes and len(self._known) > 1:
+            while self._total > self.max_bytes and len(self._known) > 1:
                 self._drop(next(iter(self._known)))
 
     def _note(self, digest: bytes, size: int, *, is_executable: bool) -> None:

@@ -7,6 +7,7 @@ Must not know: who sends them, what is in them, how they are unpacked (archive.p
 """
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -17,10 +18,13 @@ from collections.abc import Iterator
 from blake3 import blake3
 
 from sccache.dist import archive, removal
+from sccache.dist.room import Room
 from sccache.errors import DamagedError, StorageError, Trouble
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = "new-"
+ROOM = 2
+"""How often max_bytes may be taken, by archives that come in, and by toolchains where builds use so many."""
 
 
 class Toolchains:
@@ -29,6 +33,8 @@ class Toolchains:
     def __init__(self, directory: str, max_bytes: int) -> None:
         """Finds what is there from before.  OSError."""
         self._directory, self.max_bytes = directory, max_bytes
+        self.room = Room(ROOM * max_bytes)
+        """For archives that come in."""
         self._lock = threading.Lock()
         self._known: OrderedDict[str, int] = OrderedDict()
         """Id → bytes of its files; least recently used first."""
@@ -75,14 +81,19 @@ class Toolchains:
         except archive.ArchiveError as e:
             raise DamagedError(f"The toolchain is refused: {e}") from e
         with self._lock:
-            self._known[toolchain] = size
-            gone = self._too_many(toolchain)
+            in_use = sum(self._known[one] for one in self._leases if self._leases[one] and one in self._known)
+            is_too_much = in_use + size > ROOM * self.max_bytes
+            if not is_too_much:
+                self._known[toolchain] = size
+            gone = [toolchain] if is_too_much else self._too_many(toolchain)
         for one in gone:
             # What is half deleted when the worker is killed must not have the name of a toolchain.
             passing = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._directory)
             with contextlib.suppress(OSError):
                 os.rename(os.path.join(self._directory, one), os.path.join(passing, one))
             removal.remove(passing)
+        if is_too_much:
+            raise OSError(errno.ENOSPC, "builds use too many toolchains")
 
     def _too_many(self, but: str) -> list[str]:
         gone = []
@@ -105,10 +116,11 @@ class Receiving:
         self._hasher, self._size = blake3(), 0
 
     def write(self, data: bytes) -> None:
-        """Some more; StorageError if it is more than there is room for."""
-        self._size += len(data)
-        if self._size > self._store.max_bytes:
+        """Some more; StorageError if it is larger than it may be, OSError if there is no room."""
+        if self._size + len(data) > self._store.max_bytes:
             raise StorageError("The toolchain is larger than toolchain_cache_size", Trouble.TOO_LARGE)
+        self._store.room.take(len(data))
+        self._size += len(data)
         self._hasher.update(data)
         self._file.write(data)
 
@@ -121,9 +133,12 @@ class Receiving:
 
     def discard(self) -> None:
         """The archive is of no use any more, whether it was unpacked or not."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk says so once more, about what was to be written yet
+            self._file.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+        self._store.room.give_back(self._size)
+        self._size = 0
 
 
 def _size_of(directory: str) -> int:

@@ -24,6 +24,7 @@ from sccache.dist.config import WorkerConfig
 from sccache.dist.job_checks import VersionError
 from sccache.dist.messages import Failed, JobAnswer, JobHeader, Missing, Result, Status
 from sccache.dist.metrics import CONTENT_TYPE, Metrics
+from sccache.dist.room import Room
 from sccache.dist.tokens import JobClaims, TokenError, check_job_token
 from sccache.dist.worker import Duty, Verdict, Worker
 from sccache.dist.worker_counts import DURATION, FAMILIES, JOBS, MISSES, REFUSED, RUNNING, SLOTS, TOOLCHAINS, UPLOADED, RefusedError
@@ -32,12 +33,14 @@ from sccache.errors import DamagedError, ProtocolError, StorageError
 
 if TYPE_CHECKING:
     from sccache.dist.contents import Contents
-    from sccache.dist.toolchain_store import Toolchains
+    from sccache.dist.toolchain_store import Receiving, Toolchains
     from sccache.dist.worker_job import Runner
 
 ALIVE_S = 5.0
 LOOK_S = 1.0
 """How often one who waits for a toolchain looks, if nobody tells it to."""
+UNPACKING = 2
+"""Toolchains that are unpacked at the same time: each may be as large as all that are kept."""
 UPLOAD_S = 50.0
 """How long a second upload of one toolchain waits for the first."""
 
@@ -65,6 +68,8 @@ class Shell:
         link: Reporter, pace: Pace | None = None,
     ) -> None:  # fmt: skip
         """`address` is the public one; bodies are kept in the directory `spool` until they are whole."""
+        self._room = Room(max(contents.max_bytes, MAX_BODY_BYTES))
+        self._unpacking = asyncio.Semaphore(UNPACKING)
         self._pace = pace or Pace()
         self._address, self._key, self._spool = address, key, spool
         self.worker, self._contents, self._toolchains, self._runner, self._link = worker, contents, toolchains, runner, link
@@ -95,7 +100,7 @@ class Shell:
         self._take(job)
         outcome = "not_run"
         try:
-            with contextlib.closing(Request(self._spool)) as body:
+            with contextlib.closing(Request(self._spool, self._room)) as body:
                 header = await self._receive(request, body, claims)
                 response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
                 await response.prepare(request)
@@ -146,6 +151,7 @@ class Shell:
                     if body.header.toolchain != claims.toolchain:
                         raise RefusedError(401, "another_toolchain", "The token is for another toolchain", "invalid_jwt")
             await asyncio.to_thread(self._keep, body)
+            body.close()  # its room is for others while this job runs
         except VersionError as e:
             raise RefusedError(426, "version", str(e)) from None
         except TooLargeError as e:
@@ -240,11 +246,13 @@ class Shell:
         return web.Response(status=204)
 
     async def _store(self, request: web.Request, toolchain: str) -> None:
-        receiving = await asyncio.to_thread(self._toolchains.receive, toolchain)
+        receiving: Receiving | None = None
         try:
+            receiving = await asyncio.to_thread(self._toolchains.receive, toolchain)
             async for data in pieces(request, self._pace):
                 receiving.write(data)
-            await asyncio.to_thread(receiving.finish)
+            async with self._unpacking:
+                await asyncio.to_thread(receiving.finish)
         except DamagedError as e:
             raise RefusedError(422, "bad_toolchain", str(e)) from None
         except StorageError as e:
@@ -254,7 +262,8 @@ class Shell:
         except OSError as e:
             raise RefusedError(503, "no_space", f"The toolchain cannot be kept: {e}") from None
         finally:
-            await asyncio.shield(asyncio.to_thread(receiving.discard))
+            if receiving is not None:
+                await asyncio.shield(asyncio.to_thread(receiving.discard))
 
     def _tell(self) -> None:
         """Those who wait for a toolchain look again."""

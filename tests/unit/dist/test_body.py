@@ -12,6 +12,7 @@ from tests.unit.dist.test_job_checks import job
 from sccache.dist import body, client_body
 from sccache.dist.body import Request, TooLargeError, answer_pieces
 from sccache.dist.messages import Failed, File, JobHeader, Missing, OutputFile, Result
+from sccache.dist.room import Room
 from sccache.errors import ProtocolError
 
 
@@ -53,7 +54,7 @@ def test_what_a_client_sends(tmp_path, length):
     datas = DATAS[:2] if length < 10 else DATAS
     header, paths = with_contents(tmp_path, datas)
     whole = b"".join(client_body.job_pieces(header, paths))
-    request = Request(str(tmp_path))
+    request = Request(str(tmp_path), Room(1 << 30))
     for start in range(0, len(whole), length):
         request.feed(whole[start : start + length])
     assert request.header == header
@@ -66,7 +67,7 @@ def test_long_bodies_are_no_names_on_disk(tmp_path):
     header, paths = with_contents(tmp_path, DATAS)
     spool = tmp_path / "spool"
     spool.mkdir()
-    request = Request(str(spool))
+    request = Request(str(spool), Room(1 << 30))
     for piece in client_body.job_pieces(header, paths):
         request.feed(piece)
     assert list(spool.iterdir()) == []
@@ -75,7 +76,7 @@ def test_long_bodies_are_no_names_on_disk(tmp_path):
 
 def test_nothing_sent(tmp_path):
     """Everything is there already."""
-    request = Request(str(tmp_path))
+    request = Request(str(tmp_path), Room(1 << 30))
     request.feed(raw(job(sent=())))
     assert received(request) == []
     request.close()
@@ -86,7 +87,7 @@ def test_cut_off_before_the_header(tmp_path):
     whole = raw(job(sent=()))
     packed = int.from_bytes(whole[:4], "little")
     for end in (0, 3, 4, 10, packed + 3):
-        request = Request(str(tmp_path))
+        request = Request(str(tmp_path), Room(1 << 30))
         request.feed(whole[:end])
         with pytest.raises(ProtocolError, match="cut off"):
             received(request)
@@ -94,7 +95,7 @@ def test_cut_off_before_the_header(tmp_path):
 
 
 def fed(tmp_path: Path, data: bytes) -> Request:
-    request = Request(str(tmp_path))
+    request = Request(str(tmp_path), Room(1 << 30))
     request.feed(data)
     return request
 
@@ -119,7 +120,7 @@ def test_contents_that_are_not_as_announced(tmp_path, data):
 
 def test_a_header_of_any_length_is_not_waited_for(tmp_path):
     """Refused by its first four bytes."""
-    request = Request(str(tmp_path))
+    request = Request(str(tmp_path), Room(1 << 30))
     with pytest.raises(TooLargeError):
         request.feed((1 << 31).to_bytes(4, "little"))
     request.close()
@@ -129,7 +130,7 @@ def test_a_header_that_is_a_bomb(tmp_path, monkeypatch):
     """Not unpacked further than a header may be long."""
     monkeypatch.setattr(body, "MAX_HEADER_BYTES", 1 << 20)
     bomb = zstandard.compress(bytes(64 << 20))
-    request = Request(str(tmp_path))
+    request = Request(str(tmp_path), Room(1 << 30))
     with pytest.raises(TooLargeError):
         request.feed(len(bomb).to_bytes(4, "little") + bomb)
     request.close()
@@ -193,3 +194,22 @@ def read(data: bytes) -> client_body.Answered:
     answer = client_body.Answer()
     answer.feed(data)
     return answer.read(ASKED)
+
+
+def test_bodies_together_have_so_much_room(tmp_path):
+    """Who comes when it is full is refused like by a full disk; what is given back is the next one's."""
+    header, paths = with_contents(tmp_path, DATAS)
+    whole = b"".join(client_body.job_pieces(header, paths))
+    room = Room(len(whole) + len(whole) // 2)
+    first, second = Request(str(tmp_path), room), Request(str(tmp_path), room)
+    first.feed(whole)
+    with pytest.raises(OSError, match="too much is being received"):
+        second.feed(whole)
+    second.close()
+    first.close()
+    first.close()
+    assert room.left_bytes == len(whole) + len(whole) // 2
+    third = Request(str(tmp_path), room)
+    third.feed(whole)
+    assert received(third) == DATAS
+    third.close()

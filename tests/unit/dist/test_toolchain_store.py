@@ -1,5 +1,6 @@
 """The worker's toolchains: believed by their digest, unpacked once, kept while they are used."""
 
+import contextlib
 import io
 import os
 import stat
@@ -129,6 +130,37 @@ def test_the_least_recently_used_goes(store, place, tmp_path):
         give(store, last, data)
         assert set(store.ids()) == {names[0], name, last}
         assert os.path.isdir(directory)
+
+
+def test_those_in_use_are_not_more_than_twice_as_much(store, place, tmp_path):
+    """Each job may name a toolchain of its own: what is in use stays, and what would be too much is not taken."""
+    with contextlib.ExitStack() as leases:
+        for number in range(2):
+            name, data = archive_of(tmp_path, bytes([number]) * 8000)
+            give(store, name, data)
+            leases.enter_context(store.lease(name))
+        there = set(store.ids())
+        last, data = archive_of(tmp_path, b"y" * 8000)
+        with pytest.raises(OSError, match="too many toolchains"):
+            give(store, last, data)
+        assert set(store.ids()) == there == set(os.listdir(place))
+    give(store, last, data)
+    assert store.has(last)
+
+
+def test_archives_that_come_in_have_so_much_room(store, place):
+    """All together, and what one gives back is the next one's."""
+    coming = [store.receive(f"{number:064x}") for number in range(3)]
+    for receiving in coming[:2]:
+        receiving.write(bytes(10_000))
+    with pytest.raises(OSError, match="too much is being received"):
+        coming[2].write(b"x")
+    coming[0].discard()
+    coming[2].write(b"x")
+    for receiving in coming:
+        receiving.discard()
+    assert store.room.left_bytes == 20_000
+    assert os.listdir(place) == []
 
 
 def test_a_lease_of_what_is_gone(store):
