@@ -8,6 +8,7 @@ libzstd cuts what it compresses into pieces of a fixed size for its threads, so 
 Owns: packing, unpacking, limits of both.  Must not know: compilers, who sent an archive.
 """
 
+import errno
 import gzip
 import lzma
 import os
@@ -112,8 +113,10 @@ def unpack(path: str, directory: str, limits: Limits | None = None) -> int:
         size = _Unpacking(staging, limits or Limits(), os.stat(path).st_size).run(path)
         os.chmod(staging, DIRECTORY_MODE)
         os.rename(staging, directory)
-    except BaseException:
+    except BaseException as e:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(e, OSError) and e.errno == errno.ENAMETOOLONG:
+            raise ArchiveError("a name in it is longer than a file system takes") from e
         raise
     return size
 

@@ -77,7 +77,7 @@ def sentence_of(body: bytes | bytearray) -> str:
     """What the body of a failure says, `{"error": …}`, to stand behind a status in one line of a log."""
     try:
         text = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "."
     return ": " + plain(str(text))
 
@@ -148,7 +148,7 @@ class Answer:
                 return Answered(answer)
             _check_outputs(answer.outputs, header, self._bounds.outputs)
             return Answered(answer, tuple(_outputs(data[end:], answer.outputs)))
-        except (ZstdError, msgspec.MsgspecError) as e:
+        except (ZstdError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
             raise ProtocolError(f"the answer is garbled: {e}") from e
 
 

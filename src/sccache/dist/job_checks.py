@@ -11,10 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sccache.dist.messages import DIGEST_BYTES, OWN_DIRECTORY, VERSION, JobHeader
+from sccache.dist.messages import DIGEST_BYTES, MAX_NAMES, OWN_DIRECTORY, VERSION, JobHeader
 from sccache.errors import ProtocolError
 
-MAX_NAMES = 500_000
 MAX_OUTPUT_DIRECTORIES = 64
 """Each costs a walk through all that the command wrote."""
 MAX_CONTENT_BYTES = 4 << 30
@@ -37,7 +36,7 @@ def decode(data: bytes) -> JobHeader:
     """A header that can be worked with; ProtocolError says why it cannot."""
     try:
         header = _DECODER.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as e:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise ProtocolError(f"The job is garbled: {e}") from None
     if header.version != VERSION:
         raise VersionError(f"This worker speaks version {VERSION}, the client version {header.version}")

@@ -12,15 +12,23 @@ Paths, arguments and variables are bytes, as the operating system has them.  Dig
 in hex.  Owns: these values.  Must not know: sockets, files, clocks.
 """
 
-from msgspec import Struct
+from typing import Annotated, TypeVar
+
+from msgspec import Meta, Struct
 
 VERSION = 2
 """Of everything here: a scheduler or worker of another version refuses with a sentence."""
 DIGEST_BYTES = 32
 FILE_TIME_S = 1_000_000_000
 """The modification time of every file of a job's tree, on the worker: one that gets into an output is known by it."""
+MAX_NAMES = 500_000
+"""Most of any one thing in a job or an answer, and of a job's names together."""
 OWN_DIRECTORY = b"/.sccache"
 """Where a sandbox has the worker's own files, the observer and its report: nothing of a job may be there."""
+
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Meta(max_length=MAX_NAMES)]
+"""Where there are more of them a message is garbled: they are not even made, for a byte of it may cost forty of memory."""
 
 
 class Allocate(Struct, frozen=True):
@@ -128,21 +136,21 @@ class JobHeader(Struct, frozen=True, kw_only=True):
 
     toolchain: str
     executable: bytes
-    argv: tuple[bytes, ...]
+    argv: Several[bytes]
     """With argv[0]."""
-    environment: tuple[tuple[bytes, bytes], ...]
+    environment: Several[tuple[bytes, bytes]]
     """All of it: nothing of the worker's own reaches the compile."""
     cwd: bytes
     umask: int
-    directories: tuple[bytes, ...]
+    directories: Several[bytes]
     """That exist, empty or not."""
-    links: tuple[Link, ...]
-    files: tuple[File, ...]
-    sent: tuple[bytes, ...] = ()
+    links: Several[Link]
+    files: Several[File]
+    sent: Several[bytes] = ()
     """Digests of those files whose contents follow, each once, in this order; sizes are those of `files`."""
-    outputs: tuple[bytes, ...]
+    outputs: Several[bytes]
     """Files wanted back, absolute; that one is missing afterwards is no error."""
-    output_directories: tuple[bytes, ...] = ()
+    output_directories: Several[bytes] = ()
     """All regular files made or changed below these are wanted back too."""
     observe: bool = False
     """Run it under the observer, and send its report."""
@@ -154,7 +162,7 @@ class JobHeader(Struct, frozen=True, kw_only=True):
 class Missing(Struct, frozen=True, tag="missing"):
     """The worker lacks something; nothing was run, and the token stays good."""
 
-    contents: tuple[bytes, ...] = ()
+    contents: Several[bytes] = ()
     """Digests to send."""
     toolchain: bool = False
     """This client is to upload the toolchain (PUT), then to ask again."""
@@ -176,10 +184,10 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     """Exit code, or minus the signal."""
     stdout: bytes
     stderr: bytes
-    outputs: tuple[OutputFile, ...]
+    outputs: Several[OutputFile]
     report: bytes = b""
     """The observer's, where it was asked for."""
-    left: tuple[bytes, ...] = ()
+    left: Several[bytes] = ()
     """Where that was asked for: what else the command left behind (made, changed, removed), without outputs, directories and /tmp."""
     wall_ns: int = 0
     cpu_ns: int = 0
