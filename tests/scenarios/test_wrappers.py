@@ -295,12 +295,12 @@ def test_script_before_nvcc(w: World) -> None:
     w.symlink("bin/link", "build-it")
     for name in (str(w.path("bin/build-it")), "./bin/build-it", "bin//build-it", "bin/link"):
         for options in (None, "-DV=2"):
-            w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", env={"SITE_OPTIONS": options})
-            w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", env={"SITE_OPTIONS": options, "OTHER": "x"}, expect=HIT)
+            w.run(name, "-arch=sm_80", "-ptx", "a.cu", "-o", "a.ptx", env={"SITE_OPTIONS": options})
+            w.run(name, "-arch=sm_80", "-ptx", "a.cu", "-o", "a.ptx", env={"SITE_OPTIONS": options, "OTHER": "x"}, expect=HIT)
     w.script("real/nvcc", 'exec /usr/local/bin/nvcc -DV=3 "$@"')
     for name in ("./bin/build-it", "bin/link"):
-        w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o")
-        w.run(name, "-arch=sm_80", "-c", "a.cu", "-o", "a.o", expect=HIT)
+        w.run(name, "-arch=sm_80", "-ptx", "a.cu", "-o", "a.ptx")
+        w.run(name, "-arch=sm_80", "-ptx", "a.cu", "-o", "a.ptx", expect=HIT)
 
 
 @scenario("nvcc")
@@ -326,7 +326,7 @@ def test_scripts_that_cannot_be_read_before_nvcc(w: World) -> None:
         "os.execv(nvcc, [nvcc, *os.environ['MY_OPTIONS'].split(), *sys.argv[1:]])\n",
     }
     for name, body in bodies.items():
-        command = (str(w.write(f"bin/{name}", body, mode=0o755)), "-arch=sm_80", "-c", "a.cu", "-o", "a.o")
+        command = (str(w.write(f"bin/{name}", body, mode=0o755)), "-arch=sm_80", "-ptx", "a.cu", "-o", "a.ptx")
         for options in ("-DV=4", "-DV=5"):
             w.run(*command, env={"MY_OPTIONS": options})
 
