@@ -12,6 +12,7 @@ Owns: these command lines, images and containers with our label.  Must not know:
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -27,8 +28,11 @@ from sccache.dist.sandbox.bubblewrap import ENTER, specification
 
 IMAGE = "sccache-worker"
 WATCH_S = 2.0
+ROUNDS = 5
+"""In which what an earlier life left is removed: a build's image is made from a toolchain's."""
 COMMAND_S = 300.0
 """For any one command of the client."""
+log = logging.getLogger(__name__)
 _PASSING = (b"/tmp/", OWN_DIRECTORY + b"/")
 _TAR = ("tar", "--create", "--file=-", "--owner=0", "--group=0", "--numeric-owner", "--hard-dereference", "--format=posix")
 
@@ -77,9 +81,13 @@ class Docker:
         containers = _say(self._docker, "ps", "--all", *ours).split()
         if containers:
             _say(self._docker, "rm", "--force", "--volumes", *containers)
-        images = _say(self._docker, "images", *ours).split()
-        if images:
-            _say(self._docker, "rmi", "--force", *dict.fromkeys(images))
+        for _ in range(ROUNDS):
+            images = _say(self._docker, "images", "--all", *ours).split()
+            if not images:
+                return
+            with contextlib.suppress(SandboxError):  # one that another is made from goes after that one
+                _say(self._docker, "rmi", "--force", *dict.fromkeys(images))
+        log.warning("docker keeps images of an earlier life of this worker: %s", " ".join(images))
 
     async def _image(self, toolchain: str) -> str:
         async with self._importing:
