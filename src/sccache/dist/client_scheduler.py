@@ -8,10 +8,9 @@ Owns: the connections to the scheduler, the token for it, what is told of its tr
 import asyncio
 import contextlib
 import importlib
-import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +20,7 @@ from sccache.config.schema import Config
 from sccache.dist.client_body import sentence_of
 from sccache.dist.kept_tokens import ClientToken, NoToken
 from sccache.dist.messages import Allocate, Granted, Refused
+from sccache.dist.scheduler_way import Way, WayError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -59,7 +59,7 @@ class Scheduler:
 
     def __init__(self, config: Config, limits: Limits | None = None) -> None:
         """Of `config` it is the `dist` section, and where tokens are kept."""
-        self._url = _without_user((config.dist.scheduler_url or "").rstrip("/"))
+        self._way = Way(config.dist.scheduler_url or "")
         self._token = ClientToken(config)
         self._has_login = (config.dist.auth or {}).get("type", "token") != "token"
         self._limits = limits or Limits()
@@ -116,37 +116,36 @@ class Scheduler:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         body = msgspec.json.encode(request)
         try:
+            options = self._way.options(headers)
             async with asyncio.timeout(request.wait_s + self._limits.answer_s):
                 try:
-                    return await self._send(session, body, headers)
+                    return await self._send(session, body, options)
                 except aiohttp.ServerDisconnectedError:  # it closed the connection while that was idle
-                    return await self._send(session, body, headers)
-        except TimeoutError as e:
-            raise _NoAnswerError(f"The scheduler {self._url} does not answer.") from e
-        except aiohttp.ClientConnectorError as e:
-            raise _NoAnswerError(f"The scheduler {self._url} cannot be reached: {_why(e.os_error)}.") from e
-        except (aiohttp.ClientError, OSError, ValueError) as e:  # words of the library are not told: an address may hold a password
-            raise _NoAnswerError(f"The exchange with the scheduler {self._url} failed ({type(e).__name__}).") from e
+                    return await self._send(session, body, options)
+        except WayError as e:
+            raise _NoAnswerError(str(e)) from e
+        except (aiohttp.ClientError, OSError, ValueError) as e:
+            raise _NoAnswerError(self._way.trouble(e)) from e
 
-    async def _send(self, session: "aiohttp.ClientSession", body: bytes, headers: dict[str, str]) -> Granted | Refused:
-        async with session.post(f"{self._url}/api/v2/allocate", data=body, headers=headers, allow_redirects=False) as response:
+    async def _send(self, session: "aiohttp.ClientSession", body: bytes, options: dict[str, Any]) -> Granted | Refused:
+        async with session.post(f"{self._way.url}/api/v2/allocate", data=body, allow_redirects=False, **options) as response:
             text = bytearray()
             async for piece in response.content.iter_any():
                 text += piece
                 if len(text) > MAX_ANSWER_BYTES:
-                    raise _NoAnswerError(f"The scheduler {self._url} gives an endless answer.")
+                    raise _NoAnswerError(f"{self._way.name} gives an endless answer.")
             if response.status == 200:
                 try:
                     return _DECODER.decode(text)
                 except msgspec.MsgspecError as e:
-                    raise _NoAnswerError(f"The scheduler {self._url} gives an answer that is none: is it sccache-dist's?") from e
+                    raise _NoAnswerError(f"{self._way.name} gives an answer that is none: is it sccache-dist's?") from e
             raise _NoAnswerError(self._refusal(response.status, text))
 
     def _refusal(self, status: int, body: bytes | bytearray) -> str:
         if status in DENIED:
             hint = LOGIN_HINT if self._has_login else "look at dist.auth in the configuration file"
-            return f"The scheduler {self._url} refuses the token ({status}): {hint}."
-        return f"The scheduler {self._url} answers {status}{sentence_of(body)}"
+            return f"{self._way.name} refuses the token ({status}): {hint}."
+        return f"{self._way.name} answers {status}{sentence_of(body)}"
 
     async def _open(self) -> "aiohttp.ClientSession":
         async with self._opening:
@@ -164,15 +163,3 @@ class Scheduler:
 
 class _NoAnswerError(Exception):
     """With a sentence."""
-
-
-def _without_user(url: str) -> str:
-    """An address that can stand in messages.  The token is all that a request can have to prove who it is (RFC 9110, 11.6.2)."""
-    scheme, separator, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{place.rpartition('@')[2]}{slash}{path}"
-
-
-def _why(error: OSError) -> str:
-    """What the system calls it: asyncio has words of its own, and looking up a name has numbers of its own."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no connection"

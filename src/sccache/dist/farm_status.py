@@ -17,10 +17,12 @@ from msgspec import Struct
 from sccache import __version__
 from sccache.config.schema import Config
 from sccache.dist.kept_tokens import NoToken, client_token
+from sccache.dist.scheduler_way import Way, WayError
 
 DEADLINE_S = 5.0
 MAX_ANSWER_BYTES = 64 << 10
 PATH = "api/v1/scheduler/status"
+HEADERS = {"User-Agent": f"sccache/{__version__}", "Accept-Encoding": "identity"}
 NO_TOKEN = "enabled, auth not configured"  # noqa: S105 -- no token
 NO_ANSWER = "could not communicate with scheduler"
 
@@ -64,37 +66,32 @@ def ask(config: Config, deadline_s: float = DEADLINE_S) -> Told:
 
 
 async def _ask(url: str, deadline_s: float) -> _Scheduler:
-    import aiohttp  # not by storage.http: a farm is asked without proxies, as for places
+    import aiohttp
 
+    way = Way(url)
     try:
         async with (
             asyncio.timeout(deadline_s),
-            aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": f"sccache/{__version__}", "Accept-Encoding": "identity"}
-            ) as session,
-            session.get(f"{url}{PATH}", allow_redirects=False) as response,
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(f"{url}{PATH}", allow_redirects=False, **way.options(HEADERS)) as response,
         ):
             if response.status != 200:
-                raise _NoAnswerError(f"The scheduler {url} answers {response.status}.")
+                raise _NoAnswerError(f"{way.name} answers {response.status}.")
             body = await response.content.read(MAX_ANSWER_BYTES + 1)
             while not response.content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
                 body += await response.content.read(MAX_ANSWER_BYTES)
+    except WayError as e:
+        raise _NoAnswerError(str(e)) from None
     except TimeoutError:
-        raise _NoAnswerError(f"The scheduler {url} does not answer within {deadline_s:g} seconds.") from None
-    except aiohttp.ClientConnectorCertificateError as e:
-        raise _NoAnswerError(
-            f"The scheduler {url} cannot be trusted: {getattr(e.certificate_error, 'verify_message', 'bad TLS')}."
-        ) from None
-    except aiohttp.ClientConnectorError as e:
-        raise _NoAnswerError(f"The scheduler {url} cannot be reached: {e.os_error.strerror or 'no connection'}.") from None
+        raise _NoAnswerError(f"{way.name} does not answer within {deadline_s:g} seconds.") from None
     except (aiohttp.ClientError, OSError, ValueError) as e:
-        raise _NoAnswerError(f"The exchange with the scheduler {url} failed ({type(e).__name__}).") from None
-    return _decoded(url, body)
+        raise _NoAnswerError(way.trouble(e)) from None
+    return _decoded(way, body)
 
 
-def _decoded(url: str, body: bytes) -> _Scheduler:
+def _decoded(way: Way, body: bytes) -> _Scheduler:
     try:
         found = msgspec.json.decode(body, type=_Scheduler)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise _NoAnswerError(f"The scheduler {url} gives an answer that is none: is it sccache-dist's?") from None
+        raise _NoAnswerError(f"{way.name} gives an answer that is none: is it sccache-dist's?") from None
     return found

@@ -92,11 +92,19 @@ class Answer(Struct, frozen=True):
         return StorageError(f"{message}; {note}" if note else message, trouble, retry_after_s=retry_after_s)
 
 
-class _Proxy(Struct, frozen=True):
+class Proxy(Struct, frozen=True):
     """The way to a host; without `url` it is direct."""
 
     url: str = ""
     headers: dict[str, str] = {}
+
+    def options(self, scheme: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """What aiohttp is told for a request to an address of `scheme`: headers, and the proxy."""
+        if not self.url:
+            return {"headers": headers}
+        if scheme == "http":  # the proxy reads the request itself
+            return {"headers": {**headers, **self.headers}, "proxy": self.url}
+        return {"headers": headers, "proxy": self.url, "proxy_headers": self.headers}
 
 
 class HttpClient:
@@ -105,7 +113,7 @@ class HttpClient:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
-        self._proxies: dict[tuple[str, str], _Proxy] = {}
+        self._proxies: dict[tuple[str, str], Proxy] = {}
 
     async def request(  # noqa: PLR0913 -- what a request has
         self,
@@ -204,12 +212,25 @@ class HttpClient:
         key = parts.scheme, parts.netloc
         proxy = self._proxies.get(key)
         if proxy is None:
-            proxy = self._proxies[key] = _proxy(parts)
-        if not proxy.url:
-            return {"headers": headers}
-        if parts.scheme == "http":  # the proxy reads the request itself
-            return {"headers": {**headers, **proxy.headers}, "proxy": proxy.url}
-        return {"headers": headers, "proxy": proxy.url, "proxy_headers": proxy.headers}
+            proxy = self._proxies[key] = proxy_for(parts)
+        return proxy.options(parts.scheme, headers)
+
+
+def proxy_for(parts: SplitResult) -> Proxy:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the daemon say for an address; StorageError if that is of no use."""
+    proxies = getproxies_environment()
+    text = proxies.get(parts.scheme) or proxies.get("all") or ""
+    host = parts.netloc.rpartition("@")[2]
+    # Standard library, but typeshed does not know it.
+    if not text or urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
+        return Proxy()
+    proxy = urlsplit(text if "://" in text else f"http://{text}")
+    if proxy.scheme not in {"http", "https"}:
+        raise StorageError(f"a proxy of the kind {proxy.scheme} is set in the environment; only http is supported", Trouble.UNREACHABLE)
+    headers = {}
+    if proxy.username:
+        headers["Proxy-Authorization"] = encode_basic(unquote(proxy.username), unquote(proxy.password or ""))
+    return Proxy(f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", headers)
 
 
 def encode_basic(username: str, password: str) -> str:
@@ -303,23 +324,6 @@ def _split(url: str, request: str) -> SplitResult:
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     """What credentials belong to (RFC 6454)."""
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _proxy(parts: SplitResult) -> _Proxy:
-    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the daemon say for an address."""
-    proxies = getproxies_environment()
-    text = proxies.get(parts.scheme) or proxies.get("all") or ""
-    host = parts.netloc.rpartition("@")[2]
-    # Standard library, but typeshed does not know it.
-    if not text or urllib.request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        return _Proxy()
-    proxy = urlsplit(text if "://" in text else f"http://{text}")
-    if proxy.scheme not in {"http", "https"}:
-        raise StorageError(f"a proxy of the kind {proxy.scheme} is set in the environment; only http is supported", Trouble.UNREACHABLE)
-    headers = {}
-    if proxy.username:
-        headers["Proxy-Authorization"] = encode_basic(unquote(proxy.username), unquote(proxy.password or ""))
-    return _Proxy(f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", headers)
 
 
 def _phrase(status: int) -> str:

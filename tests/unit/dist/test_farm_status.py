@@ -110,7 +110,7 @@ def test_something_else_answers(tmp_path: Path, scheduler: Scheduler, name: str)
     scheduler.answer = ANSWERS[name]
     told = farm_status.ask(configured(tmp_path, scheduler.url))
     assert told.answer == {"NotConnected": [scheduler.url, "could not communicate with scheduler"]}
-    assert scheduler.url in told.reason
+    assert scheduler.url.rstrip("/") in told.reason
 
 
 def test_nothing_answers(tmp_path: Path, scheduler: Scheduler) -> None:
@@ -119,7 +119,7 @@ def test_nothing_answers(tmp_path: Path, scheduler: Scheduler) -> None:
         sock.bind(("127.0.0.1", 0))  # bound, and nobody listens
         told = farm_status.ask(configured(tmp_path, f"http://127.0.0.1:{sock.getsockname()[1]}"))
     assert "NotConnected" in told.answer
-    assert "cannot be reached: Connection refused" in told.reason or "Connect call failed" in told.reason
+    assert "cannot be reached: Connection refused" in told.reason
     scheduler.is_silent = True
     told = farm_status.ask(configured(tmp_path, scheduler.url), deadline_s=0.2)
     assert told.answer == {"NotConnected": [scheduler.url, "could not communicate with scheduler"]}
@@ -130,7 +130,7 @@ def test_not_https(tmp_path: Path, scheduler: Scheduler) -> None:
     """A scheduler without TLS under an https address."""
     told = farm_status.ask(configured(tmp_path, scheduler.url.replace("http:", "https:")))
     assert "NotConnected" in told.answer
-    assert told.reason
+    assert "cannot be trusted: it does not speak TLS" in told.reason
 
 
 def test_the_command(tmp_path: Path, scheduler: Scheduler, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,4 +144,4 @@ def test_the_command(tmp_path: Path, scheduler: Scheduler, capsys: pytest.Captur
     assert cli.main(["--dist-status"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"NotConnected": [scheduler.url, "could not communicate with scheduler"]}
-    assert captured.err == f"sccache: The scheduler {scheduler.url} answers 500.\n"
+    assert captured.err == f"sccache: The scheduler {scheduler.url.rstrip('/')} answers 500.\n"
