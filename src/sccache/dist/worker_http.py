@@ -27,6 +27,7 @@ from sccache.dist.metrics import CONTENT_TYPE, Metrics
 from sccache.dist.room import Room
 from sccache.dist.tokens import JobClaims, TokenError, check_job_token
 from sccache.dist.worker import Duty, Verdict, Worker
+from sccache.dist.worker_coming import Coming
 from sccache.dist.worker_counts import DURATION, FAMILIES, JOBS, MISSES, REFUSED, RUNNING, SLOTS, TOOLCHAINS, UPLOADED, RefusedError
 from sccache.dist.worker_pace import CutOffError, Pace, check_length, pieces
 from sccache.errors import DamagedError, ProtocolError, StorageError
@@ -41,6 +42,10 @@ LOOK_S = 1.0
 """How often one who waits for a toolchain looks, if nobody tells it to."""
 UNPACKING = 2
 """Toolchains that are unpacked at the same time: each may be as large as all that are kept."""
+BRING_S = 5.0
+"""How long a job waits for contents that another is to bring."""
+WAIT_S = 60.0
+"""How long a job waits for a toolchain that another client sends: on a link that is as slow as this, compiling at home is sooner."""
 UPLOAD_S = 50.0
 """How long a second upload of one toolchain waits for the first."""
 
@@ -75,6 +80,7 @@ class Shell:
         self.worker, self._contents, self._toolchains, self._runner, self._link = worker, contents, toolchains, runner, link
         self._slots = asyncio.Semaphore(worker.slots)
         self._changed = asyncio.Event()
+        self._coming = Coming()
         self.metrics = Metrics(FAMILIES)
         self.metrics.watch(RUNNING, lambda: {(): len(worker.running)})
         self.metrics.watch(SLOTS, lambda: {(): worker.slots})
@@ -88,6 +94,7 @@ class Shell:
     def tick(self) -> None:
         """Time goes by."""
         for job in self.worker.tick(self.now()):
+            self._coming.over(job)
             self.metrics.count(JOBS, "gone")
             self._link.report(finished=(job,))
 
@@ -102,6 +109,8 @@ class Shell:
         try:
             with contextlib.closing(Request(self._spool, self._room)) as body:
                 header = await self._receive(request, body, claims)
+                self._coming.over(job)
+                self._tell()
                 response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
                 await response.prepare(request)
                 async with _signs_of_life(response):
@@ -134,6 +143,7 @@ class Shell:
         if outcome == "missing":
             self.worker.await_return(job, self.now())
             return
+        self._coming.over(job)
         self.metrics.count(JOBS, outcome)
         self.worker.end(job, self.now())
         self._link.report(finished=(job,))
@@ -150,6 +160,7 @@ class Shell:
                     is_checked = True
                     if body.header.toolchain != claims.toolchain:
                         raise RefusedError(401, "another_toolchain", "The token is for another toolchain", "invalid_jwt")
+                    self._coming.expect(claims.job, body.header.sent)
             await asyncio.to_thread(self._keep, body)
             body.close()  # its room is for others while this job runs
         except VersionError as e:
@@ -171,16 +182,22 @@ class Shell:
             self._contents.add(digest, size, content)
 
     async def _answer(self, job: str, header: JobHeader) -> tuple[JobAnswer, list[bytes]]:
+        since = self.now()
         try:
             while True:
                 self._changed.clear()
                 is_there = self._toolchains.has(header.toolchain)
                 duty = self.worker.need(job, header.toolchain, self.now(), is_there=is_there)
                 missing = await asyncio.to_thread(self._contents.missing, [file.digest for file in header.files])
-                if missing or duty is Duty.UPLOAD:
-                    return Missing(missing, toolchain=duty is Duty.UPLOAD), []
-                if duty is Duty.READY:
+                wanted = missing if self.now() > since + BRING_S else self._coming.from_nobody(job, missing)
+                if wanted or duty is Duty.UPLOAD:
+                    if duty is not Duty.UPLOAD:  # which may take minutes, and contents come after it
+                        self._coming.expect(job, wanted)
+                    return Missing(wanted, toolchain=duty is Duty.UPLOAD), []
+                if duty is Duty.READY and not missing:
                     break
+                if self.now() > since + WAIT_S:
+                    return Failed("Another client's upload of the toolchain takes long"), []
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), LOOK_S)
             async with self._slots:
