@@ -80,9 +80,9 @@ class ClientToolchains:
 
     def find(self, executable: str, family: str, identity: bytes) -> Packed | NotDistributable:
         """The toolchain of a compiler, packed if it has to be; `identity` changes with the compiler.  Raises nothing."""
-        if executable in self._disabled:
+        if self._is_disabled(executable):
             return NotDistributable(f"toolchain distribution for {executable} is disabled")
-        override = self._overrides.get(executable)
+        override = self._override(executable)
         key = hex_digest(b"\0".join((os.fsencode(override[0] if override else executable), family.encode(), identity)))
         with self._alone(key):
             refusal = self._known_refusal(key)
@@ -108,6 +108,22 @@ class ClientToolchains:
             lock = self._packing.setdefault(key, threading.Lock())
         with lock:
             yield
+
+    # -- what the settings say
+
+    def _is_disabled(self, executable: str) -> bool:
+        """Under any of its names: who keeps a compiler at home does not list what links lead to it."""
+        if not self._disabled:
+            return False
+        real = os.path.realpath(executable)
+        return executable in self._disabled or any(os.path.realpath(path) == real for path in self._disabled)
+
+    def _override(self, executable: str) -> tuple[str, str] | None:
+        """By the name as it is called: a driver acts by it.  The directory may be reached by a link, as /bin is by one of /usr/bin."""
+        if not self._overrides or executable in self._overrides:
+            return self._overrides.get(executable)
+        place = _plain_directory(executable)
+        return next((override for path, override in self._overrides.items() if _plain_directory(path) == place), None)
 
     # -- what is known
 
@@ -255,6 +271,10 @@ def _choices(toolchains: tuple[dict[str, str], ...]) -> tuple[frozenset[str], Ma
     if both:
         raise ConfigError(f"Override for toolchain {both[0]} conflicts with it being disabled")
     return frozenset(disabled), overrides
+
+
+def _plain_directory(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -83,6 +83,8 @@ def libraries(path: str, loader: str = "") -> Libraries:
     real = os.path.realpath(path)  # $ORIGIN is where the kernel finds the program, behind all links
     elf = read_elf(real)
     if elf is None:
+        if not os.access(real, os.R_OK):
+            raise LoaderError(f"{path} cannot be read by this user")
         raise LoaderError(f"{path} is no program that this machine's loader understands")
     loader = elf.interpreter or (loader if elf.is_dynamic else "")
     if not loader:

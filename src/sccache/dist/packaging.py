@@ -20,6 +20,7 @@ from sccache.compilers import detect
 from sccache.dist import loader
 from sccache.dist.loader import LoaderError
 from sccache.dist.tree import Gathering, Tree
+from sccache.errors import ConfigError
 
 DEADLINE_S = 60.0
 MAX_FILES = 100_000
@@ -91,8 +92,8 @@ class _Plan:
         self._by_cache.update(needed.by_cache)
 
     def helper(self, path: str) -> None:
-        """A program that may run or not: a script would need more than can be known, and is left out."""
-        if os.path.isfile(path) and loader.read_elf(path) is not None:
+        """A program that may run or not: a script would need more than can be known, and is left out; what nobody can tell is not."""
+        if os.path.isfile(path) and (loader.read_elf(path) is not None or not os.access(path, os.R_OK)):
             self.program(path)
 
     def directory(self, top: str, leave_out: Callable[[str], bool] = lambda _path: False) -> None:
@@ -154,7 +155,8 @@ def _plan(executable: str, family: str) -> Plan:
         raise _UnfitError("its path is not absolute")
     elf = loader.read_elf(executable)
     if elf is None:
-        raise _UnfitError("it is a script, or no program of this machine")
+        is_secret = os.path.isfile(executable) and not os.access(executable, os.R_OK)
+        raise _UnfitError("it cannot be read by this user" if is_secret else "it is a script, or no program of this machine")
     collected = _Plan(elf.interpreter)
     pack(collected, executable)
     return collected.finished()
@@ -230,14 +232,28 @@ def recognise(executable: str) -> tuple[str, str]:
     """The compiler behind a path and its family, by its name and by what it says; an empty family if it is none of ours.
 
     For who names a compiler by hand: a proxy of rustup stands for the rustc that it would run in this directory.
+    ConfigError with a sentence if it cannot be asked.
     """
+    try:
+        return _recognise(executable)
+    except OSError as e:
+        raise ConfigError(f"{e.filename or executable}: {e.strerror}") from e
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{executable} does not answer") from None
+
+
+def _recognise(executable: str) -> tuple[str, str]:
     name = os.path.basename(executable)
     if name in ("cicc", "ptxas", "cudafe++"):
         return executable, name
     if loader.read_elf(executable) is None:
-        return executable, ""
+        with open(executable, "rb"):  # OSError if nobody may read it
+            return executable, ""
     if os.path.basename(os.path.realpath(executable)) == "rustup":
         asked = subprocess.run([executable, "--print=sysroot"], capture_output=True, timeout=DEADLINE_S, check=False)
+        if asked.returncode != 0:
+            said = os.fsdecode(asked.stderr).strip().splitlines() or [f"it ended with status {asked.returncode}"]
+            raise ConfigError(f"{executable} does not name a compiler: {said[0]}")
         executable = os.path.join(os.fsdecode(asked.stdout).strip(), "bin", name)
     text = _answer(executable, "--version")
     if text.startswith(("rustc ", "clippy ")):

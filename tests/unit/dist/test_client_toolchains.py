@@ -199,6 +199,28 @@ def test_disabled(opened: Callable[..., ClientToolchains], compiler: str, plans:
     assert plans == []
 
 
+def test_disabled_under_any_name(opened: Callable[..., ClientToolchains], compiler: str, tmp_path: Path, plans: Count) -> None:
+    """Which link the build calls it by is of no account: a compiler whose licence keeps it here stays here."""
+    link = tmp_path / "cc"
+    link.symlink_to(compiler)
+    for named, called in ((compiler, str(link)), (str(link), compiler)):
+        toolchains = opened(toolchains=({"type": "no_dist", "compiler_executable": named},))
+        assert refusal(toolchains, called) == f"toolchain distribution for {called} is disabled"
+    assert plans == []
+
+
+def test_overridden_where_the_directory_is_a_link(opened: Callable[..., ClientToolchains], compiler: str, tmp_path: Path) -> None:
+    """/bin/cc is /usr/bin/cc, but gcc is not g++, though both may be one file: the name says what a driver does."""
+    made = tmp_path / "own.tar"
+    subprocess.run(["tar", "cf", made, "-C", tmp_path, "bin"], check=True)
+    (tmp_path / "link").symlink_to("bin")
+    (tmp_path / "bin/other").symlink_to("ptxas")
+    entry = {"type": "path_override", "compiler_executable": compiler, "archive": str(made), "archive_compiler_executable": "/bin/ptxas"}
+    toolchains = opened(toolchains=(entry,))
+    assert packed(toolchains, f"{tmp_path}/link/ptxas").path == str(made)
+    assert packed(toolchains, f"{tmp_path}/bin/other").path != str(made)
+
+
 def test_overridden(opened: Callable[..., ClientToolchains], compiler: str, tmp_path: Path, plans: Count) -> None:
     """An archive that an administrator made, of any form; changed, it is another toolchain; damaged or missing, there is none."""
     made = tmp_path / "own.tar.gz"

@@ -14,6 +14,7 @@ import pytest
 from sccache.dist import archive, loader, packaging
 from sccache.dist.client_toolchains import package
 from sccache.dist.packaging import NotDistributable, Plan
+from sccache.errors import ConfigError
 
 SOURCE = """\
 template <typename T> struct Box { T value; T twice() const { return value * 2; } };
@@ -227,6 +228,63 @@ def test_a_compiler_that_says_nonsense(tmp_path: Path) -> None:
     refused = packaging.plan(str(tmp_path / "gcc"), "gcc")
     assert isinstance(refused, NotDistributable)
     assert "no cc1" in refused.reason
+
+
+UNREADABLE = """
+import sys
+from sccache.dist import packaging
+print(packaging.plan(sys.argv[1], "gcc").reason)
+try:
+    packaging.recognise(sys.argv[1])
+except packaging.ConfigError as e:
+    print(e)
+"""
+
+
+def told_without_rights(executable: Path, secret: Path) -> list[str]:
+    """What is said where `secret` may be run, not read: root may read all, but in a namespace of its own not what others have."""
+    secret.chmod(0o111)
+    around: list[str] = []
+    if os.geteuid() == 0:
+        os.chown(secret, 65534, 65534)
+        around = ["unshare", "--user", "--map-root-user"]
+        if subprocess.run([*around, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("needs user namespaces")
+    words = [*around, sys.executable, "-c", UNREADABLE, str(executable)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_a_compiler_that_cannot_be_read(tmp_path: Path) -> None:
+    """It runs, but cannot be packed: that is what is said, and not that it is no compiler."""
+    shutil.copy(found("gcc"), tmp_path / "gcc")
+    said = told_without_rights(tmp_path / "gcc", tmp_path / "gcc")
+    assert said == [f"{tmp_path}/gcc cannot be packed: it cannot be read by this user", f"{tmp_path}/gcc: Permission denied"]
+
+
+def test_a_part_that_cannot_be_read(tmp_path: Path) -> None:
+    """A toolchain without its assembler would fail each compile on each worker: it is refused here, by the part's name."""
+    gcc = found("gcc")
+    version, machine = (subprocess.check_output([gcc, word], text=True).strip() for word in ("-dumpversion", "-dumpmachine"))
+    parts = tmp_path / "lib/gcc" / machine / version
+    for directory in (tmp_path / "bin", parts):
+        directory.mkdir(parents=True)
+    shutil.copy(gcc, tmp_path / "bin/gcc")
+    for name in ("cc1", "as"):
+        shutil.copy(found("true"), parts / name)
+    said = told_without_rights(tmp_path / "bin/gcc", parts / "as")
+    assert re.search("cannot be packed: .*/as cannot be read by this user$", said[0])
+
+
+def test_a_proxy_of_rustup_that_knows_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rustup's own sentence is told."""
+    proxy = found("rustc")
+    if os.path.basename(os.path.realpath(proxy)) != "rustup":
+        pytest.skip("needs rustup")
+    monkeypatch.setenv("RUSTUP_HOME", str(tmp_path))
+    monkeypatch.delenv("RUSTUP_TOOLCHAIN", raising=False)
+    with pytest.raises(ConfigError, match=r"does not name a compiler: .*rustup"):
+        packaging.recognise(proxy)
 
 
 # -- libraries
