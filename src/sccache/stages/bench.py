@@ -25,6 +25,8 @@ class Memories(Struct, frozen=True):
     """Not about files' content, but as wide: who writes where just now."""
     guessed: dict[str, None] = {}
     """Files that observed compiles have looked for on a worker though nothing named them: from then on they are sent, too."""
+    named_variables: dict[bytes, frozenset[str]] = {}
+    """Digest of a Rust source → variables that it names in env!(…)."""
 
 
 class Bench(Struct, frozen=True):

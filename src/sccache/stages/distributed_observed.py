@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -53,6 +53,8 @@ class Reach(Struct, frozen=True):
     """Directories of which all names are among `files`."""
     variables: re.Pattern[str] = re.compile(r"(?!)")
     """Sent beside those that are always sent."""
+    names: frozenset[str] = frozenset()
+    """So are these."""
 
 
 def work(attempt: Attempt, compiler: Compiler, reach: Callable[[], Reach], memories: Memories) -> Work | str:
@@ -108,7 +110,7 @@ class _Order:
         required = {job.path(output.path) for output in job.outputs if output.required}
         needed = tuple(name for name, place in places.items() if place.path in required)
         accept = _Acceptance(job, sent, environment, reach, self._memories)
-        return WorkOrder(header, gathered.contents, places, needed, accept=accept, report=self._attempt.report)
+        return WorkOrder(header, gathered.contents, places, needed, accept=accept, lacked=accept.lacked, report=self._attempt.report)
 
     def _add_files(self, tree: Gathering, wanted: Mapping[str, None]) -> dict[str, bytes] | None:
         if len(wanted) > MAX_FILES:
@@ -133,12 +135,16 @@ class _Order:
 
 
 def _is_sent(name: str, reach: Reach) -> bool:
-    wanted = _SENT.fullmatch(name) or reach.variables.fullmatch(name)
-    return wanted is not None and name not in VOLATILE and not _NOT_SENT.fullmatch(name)
+    wanted = name in reach.names or _SENT.fullmatch(name) or reach.variables.fullmatch(name)
+    return bool(wanted) and name not in VOLATILE and not _NOT_SENT.fullmatch(name)
 
 
 def _unusable(what: str) -> str:
     return f"it did what cannot be compared: {what}"
+
+
+def _is_complete(records: Sequence[bytes]) -> bool:
+    return b"." in records[-3:]
 
 
 class _Acceptance:
@@ -174,7 +180,7 @@ class _Acceptance:
 
     def __call__(self, report: bytes, left: Iterable[bytes]) -> bytes | str | Again:
         records = report.split(b"\0")
-        if b"." not in records[-3:]:
+        if not _is_complete(records):
             return "the observer's report was cut short"
         others = [name for name in left if os.fsdecode(name) not in self._outputs]
         if others:
@@ -200,6 +206,11 @@ class _Acceptance:
                 del self._guessed[next(iter(self._guessed))]
             return Again(f"{self._lacking[0]} is here, and was not sent")
         return b"\0".join(made)
+
+    def lacked(self, report: bytes) -> str | Again:
+        """Why a compile that failed there may not fail here; empty if it had all that it asked for, or the report does not tell."""
+        judged = self(report, ()) if _is_complete(report.split(b"\0")) else b""
+        return "" if isinstance(judged, bytes) else judged
 
     def _file(self, kind: bytes, path: str) -> bytes | str:
         """With the stamp that it has here, if it has that content here."""

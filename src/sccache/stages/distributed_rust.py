@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sccache.stages import distributed_observed
+from sccache.stages import distributed_observed, rust_variables
 from sccache.stages.distributed_observed import Reach
 from sccache.stages.distribution import Compiler, Work
 
@@ -41,10 +41,10 @@ def work(attempt: Attempt, parsed: RustArguments, driver: RustDriver, memories: 
     if parsed.native_libs:
         return "native libraries are put into it"
     compiler = Compiler(driver.real, "rust", driver.identity)
-    return distributed_observed.work(attempt, compiler, functools.partial(_reach, attempt.job, parsed), memories)
+    return distributed_observed.work(attempt, compiler, functools.partial(_reach, attempt.job, parsed, memories), memories)
 
 
-def _reach(job: ObservedJob, parsed: RustArguments) -> Reach:
+def _reach(job: ObservedJob, parsed: RustArguments, memories: Memories) -> Reach:
     env = job.request.env
     package, out_dir = env.get("CARGO_MANIFEST_DIR", ""), env.get("OUT_DIR", "")
     files = [path for path, _ in (*job.sources, *job.extra)]
@@ -56,10 +56,11 @@ def _reach(job: ObservedJob, parsed: RustArguments) -> Reach:
         if os.path.isabs(top) and top not in ("/", os.path.expanduser("~")):
             found = list(itertools.islice(_all_below(top, whole, MAX_DEPTH), MAX_PACKAGE_FILES + 1))
             files += found if len(found) <= MAX_PACKAGE_FILES or top == source_dir else _plain_files(top)
+    names = rust_variables.named(files, memories.files, memories.named_variables)
     for name in parsed.crate_dirs:
         files += _crates(job.path(name))
     directories = [job.path(name) for name in (*parsed.crate_dirs, *parsed.native_dirs, package, out_dir) if name]
-    return Reach(files, directories, frozenset(whole), _VARIABLES)
+    return Reach(files, directories, frozenset(whole), _VARIABLES, names)
 
 
 def _plain_files(directory: str) -> Iterator[str]:

@@ -36,6 +36,9 @@ ORDERS = 2
 PACKING_DEADLINE_S = 60.0
 """A toolchain is packed once; who waits longer than that for it compiles here meanwhile."""
 
+MAX_TOLD = 4_000
+"""Bytes of the messages of a compile that failed elsewhere, for the log: who looks into it wants to know what it lacked there."""
+
 
 class Compiler(Struct, frozen=True):
     """Which toolchain a command needs."""
@@ -75,6 +78,8 @@ class WorkOrder(Struct, frozen=True):
     accept: Callable[[bytes, tuple[bytes, ...]], bytes | str | Again] | None = None
     """Turns the observer's report, with what was left behind, into one of this machine, or says why the result is of no use here.
     Blocking."""
+    lacked: Callable[[bytes], str | Again] | None = None
+    """What a compile that failed there would have found here, by the observer's report; empty if nothing is known.  Blocking."""
     report: str = ""
     """Where that report belongs."""
 
@@ -214,7 +219,7 @@ def _take(order: WorkOrder, finished: Finished, mask: int) -> _Trouble | None:
     """Write what was made; the reason if it is not what was asked for."""
     result, on = finished.result, f"on {finished.worker} "
     if result.status != 0:
-        return _Trouble(on + f"it ended with status {result.status}", if_here_succeeds=True)
+        return _failed(order, finished, on)
     made = {output.path for output, _ in finished.outputs}
     missing = [name for name in order.required if name not in made]
     if missing:
@@ -229,6 +234,18 @@ def _take(order: WorkOrder, finished: Finished, mask: int) -> _Trouble | None:
     except OSError as e:
         return _Trouble(f"an output cannot be written: {e}", is_failure=False)  # the compiler says why
     return None
+
+
+def _failed(order: WorkOrder, finished: Finished, on: str) -> _Trouble:
+    """It may be the compile's own error, or that of who guessed what it reads: the next order has more of that."""
+    result = finished.result
+    log.debug("%sit ended with status %d and said: %s", on, result.status, os.fsdecode(bytes(result.stderr[:MAX_TOLD])))
+    lacked = order.lacked(result.report) if order.lacked is not None else ""
+    if lacked:
+        is_again = isinstance(lacked, Again)
+        reason = lacked.reason if isinstance(lacked, Again) else lacked
+        return _Trouble(f"{on}it ended with status {result.status}: {reason}", is_failure=False, again=is_again)
+    return _Trouble(on + f"it ended with status {result.status}", if_here_succeeds=True)
 
 
 def _put(order: WorkOrder, finished: Finished, report: bytes, mask: int) -> None:

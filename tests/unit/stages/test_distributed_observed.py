@@ -217,3 +217,21 @@ def test_a_file_that_nobody_named(client: Client) -> None:
     assert isinstance(again, Again)
     assert str(far) in again.reason
     assert os.fsencode(far) in {file.path for file in client.order().header.files}
+
+
+def test_a_compile_that_failed_for_want_of_something(client: Client) -> None:
+    """What it looked for and did not get is the reason, and is sent the next time; a report that was cut short is no reason."""
+    far = client.file("far/macros.w", b"macros")
+    lacked = client.order().lacked
+    assert lacked is not None
+    assert lacked(f"r1 2 3 4 5 {client.source}\0.\0".encode()) == ""
+    assert lacked(f"a{far}\0".encode()) == ""
+    assert "EDITOR" in str(lacked(b"eEDITOR\0.\0"))
+    assert isinstance(lacked(f"a{far}\0.\0".encode()), Again)
+    assert os.fsencode(far) in {file.path for file in client.order().header.files}
+
+
+def test_variables_by_name(client: Client) -> None:
+    """Those that sources name are sent, but no secret."""
+    client.reach = msgspec.structs.replace(client.reach, names=frozenset({"EDITOR", "MY_TOKEN", "NOWHERE"}))
+    assert dict(client.order().header.environment) == {b"LANG": b"C", b"WIZARD_HAT": b"tall", b"EDITOR": b"ed"}
