@@ -8,6 +8,7 @@ Owns: the connections to the scheduler, the token for it, what is told of its tr
 import asyncio
 import contextlib
 import importlib
+import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from sccache.dist.scheduler_way import Way, WayError
 
 if TYPE_CHECKING:
     import aiohttp
+
+log = logging.getLogger(__name__)
 
 PAUSE_S = 30.0
 CONNECT_S = 5.0
@@ -43,7 +46,7 @@ class Trouble(Struct, frozen=True):
     reason: str
     """A sentence without secrets."""
     is_failure: bool = True
-    """False: it was not even asked."""
+    """False: it was not even asked, or another question has told already."""
 
 
 class Limits(Struct, frozen=True):
@@ -80,19 +83,34 @@ class Scheduler:
             return Trouble(self.trouble, is_failure=False)
         with self._probe():
             try:
-                answer = await self._ask(request)
+                if self.trouble:  # whether it is back is known at once, and not when a place gets free
+                    answer = self._opened(await self._ask(msgspec.structs.replace(request, wait_s=0.0)))
+                    if not (request.wait_s and isinstance(answer, Refused)):
+                        return answer
+                return self._opened(await self._ask(request))
             except _NoAnswerError as e:
-                self.trouble = str(e)
-                self._closed_until_s = time.monotonic() + self._limits.pause_s
-                return Trouble(self.trouble)
-            self.trouble = ""
-            return answer
+                return self._close(str(e))
 
     async def aclose(self) -> None:
         """Close all connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _opened(self, answer: Granted | Refused) -> Granted | Refused:
+        if self.trouble:
+            log.info("%s answers again", self._way.name)
+        self.trouble, self._closed_until_s = "", 0.0
+        return answer
+
+    def _close(self, reason: str) -> Trouble:
+        """Questions that were under way together fail together: that is one failure, and one line of the log, however many they are."""
+        now = time.monotonic()
+        is_news = now >= self._closed_until_s
+        self.trouble = reason
+        if is_news:
+            self._closed_until_s = now + self._limits.pause_s
+        return Trouble(reason, is_failure=is_news)
 
     @contextlib.contextmanager
     def _probe(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from tests.unit.dist.farm_world import LONG_S, RULES, SHORT_S, Packed, World, fa
 from sccache.config.schema import DistConfig
 from sccache.dist.client import Farm, Finished, Unavailable
 from sccache.dist.client_scheduler import Limits
-from sccache.dist.messages import Refused, Result
+from sccache.dist.messages import Allocate, Refused, Result
 
 
 def test_a_scheduler_that_is_down_is_left_alone(tmp_path: Path) -> None:
@@ -45,6 +45,51 @@ def test_a_scheduler_that_is_down_is_left_alone(tmp_path: Path) -> None:
             await farm.aclose()
 
     asyncio.run(main())
+
+
+def test_many_that_ask_at_once_are_one_failure(tmp_path: Path) -> None:
+    """With -j200 the log has one line about a scheduler that is gone, not 200; the next time that it is gone it has another."""
+
+    async def main() -> None:
+        farm = Farm(settings(DistConfig("http://127.0.0.1:1/")), msgspec.structs.replace(RULES, local_cores=64))
+        source = tmp_path / "x.c"
+        source.write_text("int x;")
+        try:
+            for _ in range(2):
+                outcomes = await asyncio.gather(*(farm.run(*job(source), Packed()) for _ in range(20)))
+                reasons = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+                assert len(reasons) == 20
+                assert [outcome.is_failure for outcome in reasons].count(True) == 1
+                farm._scheduler._closed_until_s = 0.0
+        finally:
+            await farm.aclose()
+
+    asyncio.run(main())
+
+
+def test_whether_it_is_back_is_known_before_a_place_is_free(tmp_path: Path) -> None:
+    """A compile that would wait in its queue opens the way for the others first."""
+    waiting = asyncio.Event()
+
+    async def queue(request: web.Request) -> web.StreamResponse:
+        if msgspec.json.decode(await request.read(), type=Allocate).wait_s:
+            waiting.set()
+            await asyncio.Event().wait()
+        return said(Refused("full"))
+
+    async def scene(world: World) -> None:
+        world.scheduler.answer = refused(404)
+        failure(await world.run())
+        world.farm._scheduler._closed_until_s = 0.0
+        world.scheduler.answer = queue
+        with world.farm.placement.local():  # the only core
+            asking = asyncio.ensure_future(world.run())
+            await waiting.wait()
+            assert world.farm.is_open()
+            assert world.farm.note() == ""
+            asking.cancel()
+
+    play(tmp_path, scene)
 
 
 TROUBLES = {
