@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sccache.dist import removal
+from sccache.dist import memory_bound, removal
 from sccache.dist.certificates import Identity
 from sccache.dist.config import DockerBuilder, OverlayBuilder, RootlessBuilder, WorkerConfig, split_address
 from sccache.dist.contents import Contents
@@ -56,6 +56,7 @@ class Service:
         places = await asyncio.to_thread(_places, self._config)
         sandbox = _sandbox(self._config, places["builds"])
         await sandbox.check()
+        await asyncio.to_thread(_say_what_bounds_memory, self._config)
         contents = await asyncio.to_thread(Contents, places["contents"], self._config.input_bytes)
         self._toolchains = await asyncio.to_thread(Toolchains, places["tc"], self._config.cache_bytes)
         link = Link(self._config.scheduler_url, worker_bearer(self._config.scheduler_auth, self._config.public_addr), self._beat)
@@ -130,6 +131,18 @@ def _places(config: WorkerConfig) -> dict[str, str]:
     except OSError as e:
         raise ConfigError(f"cache_dir or build_dir cannot be used: {e}") from e
     return places
+
+
+def _say_what_bounds_memory(config: WorkerConfig) -> None:
+    """A worker makes no control groups of its own: the one that it was started in bounds all builds together, but docker's."""
+    is_docker = isinstance(config.builder, DockerBuilder)
+    together, each = None if is_docker else memory_bound.bound_bytes(), config.limits.memory_bytes
+    said = [f"all builds with this worker: {together} bytes"] if together is not None else []
+    said += [f"each {'container' if is_docker else 'process of a build'}: {each} bytes"] if each else []
+    if said:
+        log.info("bounds of memory: %s", ", ".join(said))
+    else:
+        log.warning("only the machine bounds the memory of builds: set MemoryMax= in this worker's unit, or memory in [limits]")
 
 
 def _clear(places: dict[str, str]) -> None:
