@@ -21,7 +21,7 @@ from sccache.config.schema import Config
 from sccache.dist.client_body import sentence_of
 from sccache.dist.kept_tokens import ClientToken, NoToken
 from sccache.dist.messages import Allocate, Granted, Refused
-from sccache.dist.scheduler_way import Way, WayError
+from sccache.dist.scheduler_way import DENIED, Way, WayError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,7 +35,6 @@ ANSWER_S = 10.0
 KEEPALIVE_S = 30.0
 MAX_ANSWER_BYTES = 64 << 10
 LOGIN_HINT = "run `sccache --dist-auth`"
-DENIED = {401, 403}
 
 _DECODER: msgspec.json.Decoder[Granted | Refused] = msgspec.json.Decoder(Granted | Refused)
 
@@ -65,6 +64,7 @@ class Scheduler:
         self._way = Way(config.dist.scheduler_url or "")
         self._token = ClientToken(config)
         self._has_login = (config.dist.auth or {}).get("type", "token") != "token"
+        self._shown_token: str | NoToken | None = None
         self._limits = limits or Limits()
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
@@ -75,7 +75,9 @@ class Scheduler:
 
     def is_open(self) -> bool:
         """Whether a question has a chance."""
-        return not self.trouble or (time.monotonic() >= self._closed_until_s and not self._is_probing)
+        if not self.trouble:
+            return True
+        return not self._is_probing and (time.monotonic() >= self._closed_until_s or self._has_new_token())
 
     async def allocate(self, request: Allocate) -> Granted | Refused | Trouble:
         """The scheduler's word.  A cancelled question leaves its queue."""
@@ -96,6 +98,10 @@ class Scheduler:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _has_new_token(self) -> bool:
+        """Somebody has logged in since: that is worth a question at once."""
+        return self._has_login and self._token.read() != self._shown_token
 
     def _opened(self, answer: Granted | Refused) -> Granted | Refused:
         if self.trouble:
@@ -128,7 +134,7 @@ class Scheduler:
         import aiohttp
 
         session = await self._open()
-        token = self._token.read()
+        token = self._shown_token = self._token.read()
         if isinstance(token, NoToken):
             raise _NoAnswerError(f"{token.reason}.")
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}

@@ -111,10 +111,7 @@ class Shell:
 
     async def allocate(self, request: web.Request) -> web.Response:
         """POST /api/v2/allocate."""
-        try:
-            await self._clients.check(_bearer(request))
-        except TokenError as error:
-            raise _unauthorized(error) from None
+        await self._check_client(request)
         asked = checks.allocate(await _body(request, checks.MAX_ALLOCATE_BYTES))
         ticket = next(self._tickets)
         future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
@@ -136,6 +133,12 @@ class Shell:
         worker = decision.worker
         log.debug("job %s: to %s, after %.3f s", decision.job[:8], worker.address, decision.waited_s)
         return _json(Granted(decision.job, worker.address, self._sign(decision), worker.certificate, decision.has_toolchain))
+
+    async def _check_client(self, request: web.Request) -> None:
+        try:
+            await self._clients.check(_bearer(request))
+        except TokenError as error:
+            raise _unauthorized(error) from None
 
     def _hung_up(self, ticket: int, future: "asyncio.Future[Decision]") -> None:
         if not future.done() or future.cancelled():
@@ -182,8 +185,10 @@ class Shell:
 
     # -- everybody
 
-    async def status(self, _: web.Request) -> web.Response:
-        """GET /api/v2/status."""
+    async def status(self, request: web.Request) -> web.Response:
+        """GET /api/v2/status; who shows a token learns whether it is good for places."""
+        if request.headers.get("Authorization", "").startswith("Bearer "):
+            await self._check_client(request)
         return _json(self.scheduler.status())
 
     async def old_status(self, _: web.Request) -> web.Response:

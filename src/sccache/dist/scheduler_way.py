@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from sccache.errors import StorageError
 from sccache.storage.http import Proxy, proxy_for
 
+DENIED = {401, 403}
+"""Statuses that mean that it does not want the token."""
+
 
 class WayError(Exception):
     """With a sentence."""

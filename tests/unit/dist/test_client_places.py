@@ -1,6 +1,8 @@
 """A client of a farm that has no scheduler, or no place: when it asks, and when it does not."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ from tests.unit.dist.farm_fakes import (
 from tests.unit.dist.farm_world import LONG_S, RULES, SHORT_S, Packed, World, failure, play, says_nothing
 
 from sccache.config.schema import DistConfig
+from sccache.dist import kept_tokens
 from sccache.dist.client import Farm, Finished, Unavailable
 from sccache.dist.client_scheduler import Limits
 from sccache.dist.messages import Allocate, Refused, Result
@@ -167,6 +170,39 @@ def test_a_login_that_is_missing(tmp_path: Path) -> None:
         await farm.aclose()
 
     play(tmp_path, scene)
+
+
+def test_a_login_that_has_ended(tmp_path: Path) -> None:
+    """A token that ran out in the middle of a build: told once, and a new login counts at once, not after the pause."""
+    kept = str(tmp_path / "cached")
+    auth = {"type": "oauth2_implicit", "client_id": "x", "auth_url": "http://127.0.0.1:1/a"}
+
+    async def scene(world: World) -> None:
+        async with serving_scheduler(world) as url:
+            farm = Farm(settings(DistConfig(url, auth), kept), RULES)
+            kept_tokens.save(kept, auth["auth_url"], "good")
+            assert isinstance(await farm.run(*job(world.source, toolchain=world.packed.id), world.packed), Finished)
+            world.scheduler.answer = refused(401)
+            assert "(401): run `sccache --dist-auth`." in failure(await farm.run(*job(world.source), Packed()))
+            assert not farm.is_open()
+            assert not (await farm.run(*job(world.source), Packed())).is_failure
+            world.scheduler.answer = None
+            kept_tokens.save(kept, auth["auth_url"], "renewed")
+            assert farm.is_open()
+            assert isinstance(await farm.run(*job(world.source, toolchain=world.packed.id), world.packed), Finished)
+            assert farm.note() == ""
+            assert world.scheduler.tokens[-1] == "Bearer renewed"
+            await farm.aclose()
+
+    play(tmp_path, scene)
+
+
+@asynccontextmanager
+async def serving_scheduler(world: World) -> AsyncIterator[str]:
+    """Another door to the same scheduler, for a client with settings of its own."""
+    async with world.scheduler.running() as config:
+        assert config.dist.scheduler_url is not None
+        yield config.dist.scheduler_url
 
 
 def test_a_full_farm_and_a_free_core(tmp_path: Path) -> None:

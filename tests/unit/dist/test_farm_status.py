@@ -78,8 +78,18 @@ def test_a_scheduler_that_answers(tmp_path: Path, scheduler: Scheduler) -> None:
     told = farm_status.ask(configured(tmp_path, scheduler.url))
     assert told.line() == f'{{"SchedulerStatus":["{scheduler.url}",{{"num_servers":3,"num_cpus":48,"in_progress":7}}]}}'
     assert told.reason == ""
-    assert [path for path, _ in scheduler.seen] == ["/api/v1/scheduler/status"]
+    assert [path for path, _ in scheduler.seen] == ["/api/v1/scheduler/status", "/api/v2/status"]
     assert "Authorization" not in scheduler.seen[0][1]
+    assert scheduler.seen[1][1]["Authorization"] == "Bearer dangerously_insecure_client"
+
+
+def test_a_token_that_is_refused(tmp_path: Path, scheduler: Scheduler) -> None:
+    """Scripts read the scheduler's numbers all the same; a person is told why nothing is distributed."""
+    answers = [web.json_response(STATUS), web.json_response({"error": "no"}, status=401)]
+    scheduler.answer = lambda: answers.pop(0)
+    told = farm_status.ask(configured(tmp_path, scheduler.url))
+    assert told.answer == {"SchedulerStatus": [scheduler.url, STATUS]}
+    assert "refuses the token (401): compiles are not distributed." in told.reason
 
 
 def test_not_logged_in(tmp_path: Path, scheduler: Scheduler) -> None:

@@ -165,6 +165,19 @@ def test_clients_need_a_token(headers, challenge, reason):
     with_scheduler(test)
 
 
+def test_a_client_may_ask_whether_its_token_is_good():
+    """`--dist-status` does, without taking a place; who shows none is told the numbers too."""
+
+    async def test(it: Asking):
+        for headers, status in (({}, 200), ({"Authorization": "Basic eDp5"}, 200), ({"Authorization": "Bearer other"}, 401)):
+            assert (await it.ask("GET", "/api/v2/status", **headers)).status == status
+        assert (await it.ask("GET", "/api/v2/status", token=CLIENT_TOKEN)).json["num_servers"] == 0
+        assert it.refused("bad_token") == 1
+        assert it.shell.scheduler.status().in_progress == 0
+
+    with_scheduler(test)
+
+
 @pytest.mark.parametrize("path", ["/api/v2/heartbeat", "/api/v2/report"])
 @pytest.mark.parametrize(
     ("token", "challenge", "reason"),
