@@ -119,6 +119,28 @@ class Anything(RuleBasedStateMachine):
         assert all(worker.used == sum(job.weight for job in worker.jobs.values()) for worker in workers)
 
     @invariant()
+    def every_place_is_accounted_for(self):
+        """What was given away or learned of is there still, or has ended in one way, once: no place is lost, none is freed twice."""
+        counts = self.scheduler.counts
+        ended = sum(counts[name] for name in ("finished", "vanished", "lost_jobs", "unclaimed"))
+        assert counts["granted"] + counts["relearned"] == ended + self.scheduler.fleet.jobs
+
+    def teardown(self):
+        """Whatever has happened: when workers run nothing, soon nothing is held, and nobody waits any more."""
+        for _ in range(2):  # jobs that began since the heartbeat before are believed for one more
+            for address, worker in list(self.scheduler.fleet.workers.items()):
+                self.take(self.scheduler.heartbeat(address, Heartbeat(worker.nonce, 1, 1, "k", "c"), self.now)[1])
+        for seconds in (RULES.unclaimed_s, RULES.longest_wait_s, 1000.0):
+            self.now += seconds
+            self.take(self.scheduler.tick(self.now))
+        self.every_place_is_accounted_for()
+        assert self.scheduler.fleet.jobs == self.scheduler.fleet.cores == 0
+        assert not self.undecided
+        assert not self.scheduler._grants
+        assert not self.scheduler.fleet._ranking
+        assert not self.scheduler.fleet._holders
+
+    @invariant()
     def the_ranking_has_all_that_take_work(self):
         fleet = self.scheduler.fleet
         ranked = [(w.load, w.turn, w.address) for w in fleet.workers.values() if w.is_open and not w.is_suspect]
