@@ -36,8 +36,8 @@ def work(attempt: Attempt, parsed: RustArguments, driver: RustDriver, memories: 
     """This compile for a farm; or why it cannot go there."""
     if parsed.links:
         return "it links"
-    if driver.inner or not driver.transparent:
-        return "what is run is no plain rustc"
+    if not driver.transparent or (driver.inner and os.path.realpath(driver.path) != driver.real):
+        return "what is run is no plain rustc, but something that stands before it"
     if parsed.native_libs:
         return "native libraries are put into it"
     compiler = Compiler(driver.real, "rust", driver.identity)

@@ -239,7 +239,7 @@ def _take(order: WorkOrder, finished: Finished, mask: int) -> _Trouble | None:
 def _failed(order: WorkOrder, finished: Finished, on: str) -> _Trouble:
     """It may be the compile's own error, or that of who guessed what it reads: the next order has more of that."""
     result = finished.result
-    log.debug("%sit ended with status %d and said: %s", on, result.status, os.fsdecode(bytes(result.stderr[:MAX_TOLD])))
+    log.debug("%sit ended with status %d and said: %r", on, result.status, os.fsdecode(bytes(result.stderr[:MAX_TOLD])))
     lacked = order.lacked(result.report) if order.lacked is not None else ""
     if lacked:
         is_again = isinstance(lacked, Again)
