@@ -8,10 +8,11 @@ Owns: options, exit codes, being a daemon, signals.  Must not know: what a sched
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import logging.handlers
 import os
-import secrets
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,6 +30,9 @@ SYSLOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 INCREMENTAL = ("CARGO_BUILD_INCREMENTAL", "CARGO_INCREMENTAL")
 BITS = (64, 4096)
 READY = b"ready"
+OPEN_FILES = 1 << 16
+"""Of a scheduler or worker, if the system allows as many."""
+KEY_OPTION = "--secret-key"
 
 log = logging.getLogger(__name__)
 Stop = asyncio.Event
@@ -44,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         if env.get(name) == "1":
             sys.stdout.write(f"sccache: incremental compilation is prohibited: Unset {name} to continue.\n")
             return EXIT_CONFIG
-    options = _parser().parse_args(list(argv))
+    options = _parser().parse_args(_key_joined(argv))
     try:
         code: int = options.run(options, env)
     except SccacheError as error:
@@ -65,7 +69,7 @@ def _generate_key(_: argparse.Namespace, __: Mapping[str, str]) -> int:
 def _generate_shared_token(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     from sccache.dist import tokens
 
-    return _say(tokens.encode_key(secrets.token_bytes(options.bits // 8)))
+    return _say(tokens.new_key(options.bits // 8))
 
 
 def _generate_server_token(options: argparse.Namespace, _: Mapping[str, str]) -> int:
@@ -140,6 +144,7 @@ def _running(serve: Serve) -> Callable[[Ready], int]:
         await serving
 
     def run_until_told(ready: Ready) -> int:
+        _raise_open_files()
         try:
             asyncio.run(run(ready))
         except OSError as error:
@@ -149,6 +154,15 @@ def _running(serve: Serve) -> Callable[[Ready], int]:
         return EXIT_OK
 
     return run_until_told
+
+
+def _raise_open_files() -> None:
+    """Each connection is an open file, also of those who only connect: a crowd of them would use up the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _listening(url: str) -> None:
@@ -211,6 +225,16 @@ def _log_to_syslog(level: str | None, name: str) -> None:
 # -- the command line
 
 
+def _key_joined(argv: Sequence[str]) -> list[str]:
+    """base64url keys may begin with a hyphen, which is no option then: one key of 64 does."""
+    words = list(argv)
+    if KEY_OPTION in words[:-1]:
+        at = words.index(KEY_OPTION)
+        if words[at + 1].startswith("-") and words[at + 1] not in ("-h", "--help", "--server", "--config"):
+            words[at : at + 2] = [f"{KEY_OPTION}={words[at + 1]}"]
+    return words
+
+
 def _bits(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no number")
@@ -243,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
     server = kinds.add_parser("generate-jwt-hs256-server-token", help="a token for the worker at an address", allow_abbrev=False)
     server.add_argument("--server", required=True, type=_address, metavar="IP:PORT", help="its public_addr")
     source = server.add_mutually_exclusive_group(required=True)
-    source.add_argument("--secret-key", metavar="KEY", help="the scheduler's key")
+    source.add_argument(KEY_OPTION, metavar="KEY", help="the scheduler's key")
     source.add_argument("--config", metavar="PATH", help="the scheduler's configuration file, which has the key")
     server.set_defaults(run=_generate_server_token)
     shared = kinds.add_parser("generate-shared-token", help="a token that all clients or workers share", allow_abbrev=False)

@@ -97,11 +97,13 @@ class WorkerCheck(Protocol):
 # -- keys
 
 
-def new_key() -> str:
-    """A new secret key, as configuration files and heartbeats have it."""
+def new_key(size: int = KEY_BYTES) -> str:
+    """A new secret key of so many bytes, as configuration files and heartbeats have it; on a command line it is no option."""
     import secrets
 
-    return encode_key(secrets.token_bytes(KEY_BYTES))
+    while (key := encode_key(secrets.token_bytes(size))).startswith("-"):
+        pass
+    return key
 
 
 def encode_key(key: bytes) -> str:

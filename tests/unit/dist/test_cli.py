@@ -106,10 +106,23 @@ def test_server_token(scheduler_conf):
     assert said == {"exp": 0, "server_id": "192.168.1.10:10501"}
 
 
+@pytest.mark.parametrize("key", [bytes([251]) * 32, bytes([251, 239, 190]) + bytes(29)])
+def test_a_key_that_looks_like_an_option(key):
+    """One of 64 keys that sccache-dist makes does."""
+    text = tokens.encode_key(key)
+    assert text.startswith("-")
+    one = dist("auth", "generate-jwt-hs256-server-token", "--secret-key", text, "--server", "1.2.3.4:5")
+    two = dist(*SERVER, f"--secret-key={text}")
+    assert (one.returncode, one.stderr) == (0, "")
+    assert one.stdout == two.stdout
+    assert jwt.decode(one.stdout.strip(), key, ["HS256"], options={"verify_exp": False})["server_id"] == "1.2.3.4:5"
+
+
 SERVER = ("auth", "generate-jwt-hs256-server-token", "--server", "1.2.3.4:5")
 USAGE = [
     (), ("auth",), ("nothing",), ("auth", "nothing"), ("scheduler",), ("server",), ("scheduler", "--config"),
     ("auth", "generate-jwt-hs256-key", "x"), SERVER, (*SERVER, "--secret-key", KEY, "--config", "/x"),
+    (*SERVER[:2], "--secret-key", "--server", "1.2.3.4:5"), (*SERVER, "--secret-key"),
     (*SERVER[:3], "worker:5", "--secret-key", KEY), (*SERVER[:2], "--secret-key", KEY),
     ("scheduler", "--config", "/x", "--syslog", "loud"), ("scheduler", "--conf", "/x"),
 ]  # fmt: skip

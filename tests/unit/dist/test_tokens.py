@@ -168,6 +168,7 @@ def test_bad_keys(text, sentence):
 def test_keys_are_random():
     """32 bytes, and they come back as they were."""
     assert tokens.new_key() != tokens.new_key()
+    assert not any(tokens.new_key(8).startswith("-") for _ in range(1000))
     assert tokens.decode_key(tokens.encode_key(KEY)) == KEY
     assert tokens.decode_key(tokens.encode_key(KEY) + "=") == KEY
 
