@@ -105,6 +105,30 @@ def test_worker_hangs_and_another_is_cut_off(farm, warmed, slow, slow_plain):
     assert warmed.counted().requests == JOBS
 
 
+def test_worker_sleeps_and_wakes_up(farm, warmed, slow, slow_plain, quick, quick_plain):
+    """Its jobs are done elsewhere meanwhile; nobody wants its answers any more, and it is used as before."""
+    running = slow.start(warmed, cached=True, jobs=JOBS)
+    name = _busy(farm)[0]
+    farm.workers[name].program.signal(signal.SIGSTOP)
+    assert differing(slow_plain, running.results()) == {}
+    farm.workers[name].program.signal(signal.SIGCONT)
+    until(lambda: farm.running(name) == 0, "it has nothing to do", farm.workers[name].program.log)
+    until(lambda: farm.status()["num_servers"] == len(farm.workers), "the scheduler knows that it is back")
+    warmed.forget()
+    assert differing(quick_plain, quick.build(warmed, cached=True, jobs=JOBS)) == {}
+    assert warmed.counted().errors == 0, warmed.log()[-3000:]
+
+
+def test_client_is_cut_off(farm, warmed, slow, slow_plain):
+    """Its own cable is pulled with jobs away: all is done here, and workers do not work for it for ever."""
+    running = slow.start(warmed, cached=True, jobs=JOBS)
+    _busy(farm)
+    farm.network.cable("c1").cut()
+    assert differing(slow_plain, running.results()) == {}
+    until(lambda: sum(farm.running(name) for name in farm.workers) == 0, "workers have nothing to do")
+    until(lambda: farm.status()["in_progress"] == 0, "the scheduler knows")
+
+
 def test_scheduler_is_killed_and_returns(farm, warmed, slow, slow_plain):
     """Jobs that workers run are not lost; the new scheduler learns of them from the workers, and gives new ones."""
     running = slow.start(warmed, cached=True, jobs=JOBS)

@@ -21,7 +21,7 @@ from tests.farm.harness.raw_worker import HandMadeScheduler, RawWorker, new_job
 
 from sccache.dist.messages import Failed, Result
 
-SECONDS = 3
+SECONDS = 2
 """What a job may take of the workers that are told so."""
 SLEEPER = "10123"
 ENDLESS = f"sleep {SLEEPER} & (sleep {SLEEPER} & sleep {SLEEPER}) & exec sleep {SLEEPER}"
@@ -143,7 +143,7 @@ def test_told_to_end(place: Place) -> None:
     """It brings to its end what runs, takes nothing new, tells the scheduler, leaves with 0, and nothing is left."""
     worker, shell = place.start()
     with ThreadPoolExecutor() as threads:
-        running = threads.submit(_run, worker, shell, "sleep 6; echo done")
+        running = threads.submit(_run, worker, shell, "sleep 4; echo done")
         until(lambda: worker.running() == 1, "it runs")
         place.server.program.signal(signal.SIGTERM)
         until(lambda: place.scheduler.heartbeats[worker.nonce]["draining"], "the scheduler is told")
