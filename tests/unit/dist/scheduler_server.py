@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ KEY = bytes(range(32))
 JOB_KEY = base64.urlsafe_b64encode(KEY).decode().rstrip("=")
 CERTIFICATE = "cd" * 32
 CLIENT_TOKEN = "client-secret"
+WORKER_TOKEN = "worker-secret 127.0.0.1:1"
+BEAT = Heartbeat("n", 2, 2, JOB_KEY, CERTIFICATE)
 
 
 class Clients:
@@ -120,3 +122,13 @@ async def scheduler(shell: Shell | None = None) -> AsyncIterator[Asking]:
     finally:
         stop.set()
         await running
+
+
+def with_scheduler(test: Callable[[Asking], Awaitable[None]], shell: Shell | None = None) -> None:
+    """Run a test's body with a scheduler that listens."""
+
+    async def main() -> None:
+        async with scheduler(shell) as it:
+            await test(it)
+
+    asyncio.run(main())
