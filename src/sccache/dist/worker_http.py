@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ALIVE_S = 5.0
 LOOK_S = 1.0
-"""How often one who waits for a toolchain looks, if nobody tells it to."""
+"""How often one who waits for a toolchain or for contents looks, if nobody tells it to."""
 UNPACKING = 2
 """Toolchains that are unpacked at the same time: each may be as large as all that are kept."""
 BRING_S = 5.0
@@ -185,7 +185,7 @@ class Shell:
         since = self.now()
         try:
             while True:
-                self._changed.clear()
+                changed = self._changed
                 is_there = self._toolchains.has(header.toolchain)
                 duty = self.worker.need(job, header.toolchain, self.now(), is_there=is_there)
                 missing = await asyncio.to_thread(self._contents.missing, [file.digest for file in header.files])
@@ -199,7 +199,7 @@ class Shell:
                 if self.now() > since + WAIT_S:
                     return Failed("Another client's upload of the toolchain takes long"), []
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), LOOK_S)
+                    await asyncio.wait_for(changed.wait(), LOOK_S)
             async with self._slots:
                 with self._toolchains.lease(header.toolchain) as directory:
                     return await self._runner.run(header, directory)
@@ -257,7 +257,6 @@ class Shell:
         while not self._toolchains.has(toolchain):
             if self.now() > until:
                 raise RefusedError(503, "busy", "Another upload of this toolchain takes long")
-            self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LOOK_S)
         return web.Response(status=204)
@@ -283,8 +282,9 @@ class Shell:
                 await asyncio.shield(asyncio.to_thread(receiving.discard))
 
     def _tell(self) -> None:
-        """Those who wait for a toolchain look again."""
+        """Those who wait for a toolchain or for contents look again; who is looking just now does so once more."""
         self._changed.set()
+        self._changed = asyncio.Event()
 
     # -- everybody
 
