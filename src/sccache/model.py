@@ -145,6 +145,8 @@ class ParsedArguments(Struct, frozen=True):
     """The object holds the command line: options that we add to it would show."""
     needs_observing: bool = False
     """What is read can only be known by observing the compile (CUDA, HIP, modules): compilers.observed."""
+    numbers_source: bool = False
+    """The object holds the source's device and inode: clang names OpenMP's kernels by them."""
     made_in: tuple[str, ...] = ()
     """Directories in which an observed compile makes further files, of names that only the run knows."""
     forced_includes: tuple[str, ...] = ()

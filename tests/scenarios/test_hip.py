@@ -243,21 +243,23 @@ def test_several_sources(w: World, cc: str) -> None:
 def test_openmp_for_gpus(arena: Arena, tmp_path: Path) -> None:
     """C whose loops are compiled for a device: watched as HIP is, counted as C.
 
-    Names of kernels have the source's inode in them, so it is one file in all worlds: objects could not be compared else.
+    clang names kernels by the source's inode, so that static functions of the same name are apart: another inode is a miss.  The
+    same two files are linked into all worlds, as objects could not be compared else.
     """
     needs("clang-15")
     needs_hip()
-    source = tmp_path / "a.c"
-    source.write_text(
-        '#include "v.h"\nvoid f(int *a, int n) {\n#pragma omp target teams distribute parallel for map(a[0:n])\n'
-        "  for (int i = 0; i < n; i++) a[i] *= V;\n}\n"
-    )
-    os.utime(source, (1, 1))
-    arena.play(lambda w: _openmp_for_gpus(w, source))
+    sources = (tmp_path / "one.c", tmp_path / "two.c")
+    for path in sources:
+        path.write_text(
+            '#include "v.h"\nvoid f(int *a, int n) {\n#pragma omp target teams distribute parallel for map(a[0:n])\n'
+            "  for (int i = 0; i < n; i++) a[i] *= V;\n}\n"
+        )
+        os.utime(path, (1, 1))
+    arena.play(lambda w: _openmp_for_gpus(w, *sources))
 
 
-def _openmp_for_gpus(w: World, source: Path) -> None:
-    os.link(source, w.path("a.c"))
+def _openmp_for_gpus(w: World, one: Path, two: Path) -> None:
+    os.link(one, w.path("a.c"))
     w.write("v.h", "#define V 2\n")
     for target in (("-fopenmp-targets=x86_64-pc-linux-gnu",), (ONE, "-nogpulib")):
         words = ("clang-15", "-fopenmp", *target, "-c", "a.c", "-o", "a.o")
@@ -267,6 +269,15 @@ def _openmp_for_gpus(w: World, source: Path) -> None:
         w.run(*words, expect=MISS)
         w.write("v.h", "#define V 2\n")
         w.run(*words, expect=HIT)
+        _exchange(w, two)
+        w.run(*words, expect=MISS)
+        _exchange(w, one)
+        w.run(*words, expect=HIT)
+
+
+def _exchange(w: World, source: Path) -> None:
+    w.remove("a.c")
+    os.link(source, w.path("a.c"))
 
 
 @scenario(*COMPILERS)

@@ -130,6 +130,7 @@ class Command:
             or gathered.offload.asked
             or self._is_modular()
             or self._assembles_files(language),
+            numbers_source=gathered.offload.asked and language not in languages.OFFLOADING,
             made_in=self._made_in(),
         )
 

@@ -22,6 +22,7 @@ def from_parsed(family: str, parsed: ParsedArguments) -> ObservedArguments:
         key_args=(parsed.language.value, "c++" if parsed.plusplus else "c", *parsed.key_args, *dep_args),
         colour=parsed.colour,
         native_cpu=parsed.native_cpu,
+        numbers_source=parsed.numbers_source,
         hides_paths=_conceals(parsed) or concealing.hides_paths((output.role for output in parsed.outputs), parsed.key_args),
         statistics_name=languages.statistics_name(parsed.language),
         advanced_name=f"{parsed.language.value} [{family}]",

@@ -37,6 +37,8 @@ class ObservedArguments(Struct, frozen=True, kw_only=True):
     colour: Colour = Colour.AUTO
     native_cpu: bool = False
     """This machine's processor is an input."""
+    numbers_source: bool = False
+    """The sources' devices and inodes are inputs."""
     hides_paths: bool = False
     """Outputs may hold paths in a form in which they cannot be found (compressed, UTF-16): the result serves this checkout only."""
     statistics_name: str

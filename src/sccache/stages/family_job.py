@@ -85,7 +85,15 @@ def _records(
     ]
     if parsed.native_cpu:
         records.append(("processor", processor()))
+    if parsed.numbers_source:
+        records.append(("numbers", _numbers(request, parsed)))
     return tuple(records)
+
+
+def _numbers(request: CompileRequest, parsed: ObservedArguments) -> tuple[str, ...]:
+    """Devices and inodes of the sources: objects with kernels that are named alike would be linked into one wrong program."""
+    found = (os.stat(os.path.join(request.cwd, name)) for name in parsed.sources)
+    return tuple(f"{status.st_dev:x} {status.st_ino:x}" for status in found)
 
 
 def _messages_context(request: CompileRequest, parsed: ObservedArguments) -> bytes:
