@@ -133,7 +133,7 @@ class Keeper:
         limit = self._max_size_bytes()
         if (ledger.total_bytes() or 0) <= limit or time.monotonic() < self._evict_after_s:
             return
-        lock = os.open(f"{self._root}/{EVICTION_LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{self._root}/{EVICTION_LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             lock_file(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

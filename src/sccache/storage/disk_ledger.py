@@ -55,7 +55,8 @@ class Ledger:
         """Open or make the ledger; OSError if that is impossible."""
         self._lock = threading.Lock()  # flock does not keep threads with one descriptor apart
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
-        self._fd = os.open(f"{root}/{LEDGER_NAME}", flags | os.O_CLOEXEC, 0o600)
+        # Not through a link: in a directory that several share it may lead to a file of ours.
+        self._fd = os.open(f"{root}/{LEDGER_NAME}", flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             self._check(root, read_only=read_only)
         except OSError:

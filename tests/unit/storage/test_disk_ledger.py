@@ -3,12 +3,13 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sccache.storage.base import Kind
 from sccache.storage.disk import DiskStorage
-from sccache.storage.disk_ledger import SLOTS, UNKNOWN, Ledger, slot_of
+from sccache.storage.disk_ledger import LEDGER_NAME, SLOTS, UNKNOWN, Ledger, slot_of
 
 KEYS = [f"{number:02x}" * 32 for number in range(256)]
 
@@ -67,3 +68,13 @@ def test_an_uncounted_directory_is_estimated(tmp_path: Path) -> None:
     assert ledger.uncounted() == list(range(SLOTS // 2, SLOTS))
     ledger.close()
     assert UNKNOWN == 2**64 - 1
+
+
+def test_a_link_is_no_ledger(tmp_path: Path) -> None:
+    """Whoever may write into the directory could have a file elsewhere made, or written over."""
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / LEDGER_NAME).symlink_to(elsewhere)
+    for read_only in (False, True):
+        with pytest.raises(OSError, match="symbolic links"):
+            Ledger(str(tmp_path), read_only=read_only)
+    assert not elsewhere.exists()
