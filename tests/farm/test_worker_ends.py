@@ -187,3 +187,22 @@ def test_killed(place: Place) -> None:
     worker, shell = place.start()
     until(lambda: place.leftovers() == [], "nothing is left", place.server.program.log)
     assert worker.shell(shell, "echo fine")[0].stdout == b"fine\n"
+
+
+def test_started_twice(place: Place) -> None:
+    """The second one says what is wrong and ends; the first one, with what it runs, does not notice."""
+    worker, shell = place.start()
+    before = len(place.scheduler.heartbeats)
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(_run, worker, shell, "sleep 2; echo done")
+        until(lambda: worker.running() == 1, "it runs")
+        log = place.server.folder / "second"
+        second = dataclasses.replace(place.server.program, log=log, process=None)
+        second.start()
+        assert second.wait() == 2
+        assert "is in use by another worker" in log.read_text()
+        answer = wire.unpacked(running.result().body).answer
+    assert isinstance(answer, Result), answer
+    assert answer.stdout == b"done\n"
+    assert worker.shell(shell, "echo fine")[0].stdout == b"fine\n"
+    assert len(place.scheduler.heartbeats) == before

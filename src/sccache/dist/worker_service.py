@@ -5,6 +5,7 @@ Owns: where things are below cache_dir, the order of starting and of ending.  Mu
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import secrets
@@ -28,12 +29,14 @@ from sccache.dist.worker import Worker
 from sccache.dist.worker_http import Shell, make_app
 from sccache.dist.worker_job import Runner
 from sccache.errors import ConfigError
+from sccache.storage.disk_ledger import lock_file
 
 TICK_S = 1.0
 DRAIN_S = 60.0
 """How long jobs may go on when the worker is to end; what is not ready then is compiled elsewhere."""
 END_S = 2.0
 KEEPALIVE_S = 120.0
+LOCK_NAME = "sccache-dist.lock"
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,10 @@ class Service:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
         """See worker_http.serve."""
+        with await asyncio.to_thread(_claimed, self._config):
+            await self._serve(stop, ready)
+
+    async def _serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
         places = await asyncio.to_thread(_places, self._config)
         sandbox = _sandbox(self._config, places["builds"])
         await sandbox.check()
@@ -83,7 +90,8 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await link.leave()
+            if tasks:  # else the scheduler has not heard of this one, and may know another that has the address
+                await link.leave()
             await link.aclose()
             await web_runner.cleanup()
             await runner.aclose()
@@ -111,15 +119,33 @@ class Service:
                     await asyncio.sleep(0.05)
 
 
+def _build_dir(config: WorkerConfig) -> str:
+    builder = config.builder
+    return (builder.build_dir if isinstance(builder, OverlayBuilder | RootlessBuilder) else "") or config.cache_dir
+
+
+def _claimed(config: WorkerConfig) -> contextlib.ExitStack:
+    """These directories are this worker's until that is closed; ConfigError if they are another's, whose jobs would lose their files."""
+    with contextlib.ExitStack() as held:
+        for directory in {config.cache_dir, _build_dir(config)}:
+            try:
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+                lock = os.open(os.path.join(directory, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                held.callback(os.close, lock)
+                lock_file(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"{directory} is in use by another worker: each needs a cache_dir and a build_dir of its own") from None
+            except OSError as e:
+                raise ConfigError(f"cache_dir or build_dir cannot be used: {e}") from e
+        return held.pop_all()
+
+
 def _places(config: WorkerConfig) -> dict[str, str]:
     """Private directories below cache_dir; what an earlier life left of its jobs is deleted."""
-    builder = config.builder
-    build_dir = builder.build_dir if isinstance(builder, OverlayBuilder | RootlessBuilder) else ""
     places = {name: os.path.join(config.cache_dir, name) for name in ("tc", "contents", "trees", "spool")}
-    places["builds"] = os.path.join(build_dir or config.cache_dir, "builds")
+    places["builds"] = os.path.join(_build_dir(config), "builds")
     _clear(places)
     try:
-        os.makedirs(config.cache_dir, mode=0o700, exist_ok=True)
         marker = os.path.join(config.cache_dir, "boot-id")
         if not removal.is_of_this_boot(marker):
             for name in ("tc", "contents"):  # files may be there under the digest of a content that never reached the disk
