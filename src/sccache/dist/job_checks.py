@@ -18,6 +18,8 @@ MAX_OUTPUT_DIRECTORIES = 64
 """Each costs a walk through all that the command wrote."""
 MAX_CONTENT_BYTES = 4 << 30
 """Of all inputs together."""
+MAX_REPEATED_BYTES = 256 << 20
+"""Of files beyond the first with their content: each of these is a copy on the worker's disk."""
 MAX_PATH_BYTES = 4096
 MAX_COMPONENT_BYTES = 255
 MAX_DEPTH = 128
@@ -76,7 +78,8 @@ def _check_contents(header: JobHeader) -> None:
             or sizes.setdefault(file.digest, file.size) != file.size
         ):
             raise ProtocolError("A file's digest or size cannot be one")
-    if sum(sizes.values()) > MAX_CONTENT_BYTES:
+    once = sum(sizes.values())
+    if once > MAX_CONTENT_BYTES or sum(file.size for file in header.files) - once > MAX_REPEATED_BYTES:
         raise ProtocolError("The job has too many inputs")
     if len(set(header.sent)) != len(header.sent) or not sizes.keys() >= set(header.sent):
         raise ProtocolError("Contents are sent that are not of this job, or twice")

@@ -5,6 +5,8 @@ Owns: trees on disk, the observer in the sandbox, results.  Must not know: clien
 
 import asyncio
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -90,6 +92,7 @@ def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes,
     for link in header.links:
         os.symlink(link.target, root + link.path)
     gone: set[bytes] = set()
+    laid: set[bytes] = set()
     for file in header.files:
         name = os.fsdecode(root + file.path)
         try:
@@ -102,9 +105,23 @@ def _lay_out(header: JobHeader, contents: "Contents", tree: str) -> tuple[bytes,
             os.unlink(name)
             contents.discard_if_damaged(file.digest, size)
             gone.add(file.digest)
+        elif file.digest in laid:
+            _make_own(name)
+        laid.add(file.digest)
     for place, _, _ in os.walk(tree):
         os.utime(place, (FILE_TIME_S, FILE_TIME_S))
     return tuple(sorted(gone))
+
+
+def _make_own(name: str) -> None:
+    """Give a file an inode that no other of its tree has: clang takes two names of one file for one header."""
+    with open(name, "rb") as content:
+        mode = stat.S_IMODE(os.fstat(content.fileno()).st_mode)
+        os.unlink(name)
+        with open(name, "xb") as own:
+            shutil.copyfileobj(content, own)
+    os.chmod(name, mode)
+    os.utime(name, (FILE_TIME_S, FILE_TIME_S))
 
 
 def _build(header: JobHeader, toolchain: str, tree: str, limits: Limits) -> Build:

@@ -62,6 +62,8 @@ class LookedFor(Struct, frozen=True):
     present: tuple[str, ...] = ()
     """Files that the compiler looked at but does not list as inputs: `__has_include` found them, or they are precompiled headers
     that it found unfit."""
+    passed_over: tuple[str, ...] = ()
+    """Files that inputs name and that are none: a condition kept the compiler from them, or it took them for others."""
 
 
 class Listing(Struct, frozen=True):
@@ -136,7 +138,8 @@ class Search:
             self._look_for_precompiled()
         if not self._is_certain:
             return None
-        return LookedFor({place: tuple(sorted(names)) for place, names in self._absent.items()}, tuple(sorted(self._present)))
+        absent = {place: tuple(sorted(names)) for place, names in self._absent.items()}
+        return LookedFor(absent, tuple(sorted(self._present)), tuple(sorted(self.reached - self._inputs)))
 
     def look_for_names(self, path: str, names: Includes) -> None:
         """All that the file `path` asks for."""

@@ -25,7 +25,9 @@ from sccache.compilers.quotes import points_elsewhere
 from sccache.dist.messages import FILE_TIME_S, JobHeader
 from sccache.dist.tree import Gathering
 from sccache.hashing import time_macros
+from sccache.preprocessor_cache.absent import LookedFor
 from sccache.stages import inputs as inputs_stage
+from sccache.stages import twins
 from sccache.stages.bench import Memories
 from sccache.stages.distribution import Compiler, Place, WorkOrder
 from sccache.stages.inputs import Inputs
@@ -138,14 +140,16 @@ def _add_inputs(tree: Gathering, job: Job, reading: Reading, recipe: Recipe, mem
     """Add all that the compile reads or looks at; or say why that cannot be sent."""
     for path, facts in reading.inputs.facts.items():
         tree.add_file(path, facts.digest, facts.size)
-    around = () if reading.is_foreseen else _present(job, reading, memories)
+    around = LookedFor({}) if reading.is_foreseen else inputs_stage.surroundings(job, reading.inputs, memories, reading.start_ns)
     if around is None:
         return "what the compiler looks for cannot be told"
+    if twins.may_be_taken_for_one(reading.inputs.facts, around.passed_over, memories.files):
+        return "it may take two files for one"
     languages = locale_files(job.request.env)
     if languages is None:
         return "the files for this language are too many"
     terminal = terminal_files(job.request.env) if recipe.command.on_terminal else ()
-    others = (*around, *(path for path, _ in job.named_inputs), *_marks(job), *languages, *terminal)
+    others = (*around.present, *(path for path, _ in job.named_inputs), *_marks(job), *languages, *terminal)
     if not _add_known(tree, others, memories):
         return "a file that it reads is gone"
     named = (job.path(name) for option in _SEARCHED for name in toolchain.values(option, job.parsed.search_args))
@@ -154,12 +158,6 @@ def _add_inputs(tree: Gathering, job: Job, reading: Reading, recipe: Recipe, mem
     for name in _directories(job):
         tree.add_directory(name)
     return ""
-
-
-def _present(job: Job, reading: Reading, memories: Memories) -> tuple[str, ...] | None:
-    """Names that are looked for, and there."""
-    around = inputs_stage.surroundings(job, reading.inputs, memories, reading.start_ns)
-    return None if around is None else around.present
 
 
 def _is_strange(path: str, packed: Packed) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sccache.errors import DamagedError
 from sccache.preprocessor_cache import manifest, manifest_format
 from sccache.stages import inputs as inputs_stage
+from sccache.stages import twins
 from sccache.stages.bench import Bench
 from sccache.stages.inputs import Inputs
 from sccache.stages.job import Job
@@ -37,7 +38,7 @@ def observe(job: Job, found: Inputs, bench: Bench, start_ns: int) -> Observed | 
     if found.has(inputs_stage.TIME_MACROS) and not job.preprocessor.ignore_time_macros:
         return None
     around = inputs_stage.surroundings(job, found, bench.memories, start_ns)
-    if around is None:
+    if around is None or twins.may_be_taken_for_one(found.facts, around.passed_over, bench.files):
         return None
     checked = inputs_stage.without_system_headers(job, found.facts) if job.preprocessor.skip_system_headers else found.facts
     inputs = [manifest.Input(path, facts.digest, facts.size, facts.mtime_ns, facts.ctime_ns) for path, facts in checked.items()]

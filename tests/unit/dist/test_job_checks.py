@@ -82,6 +82,7 @@ FAULTS = {
     "a huge size": {"files": (File(b"/a", DIGEST, 1 << 40),)},
     "two sizes of a content": {"files": (File(b"/a", DIGEST, 5), File(b"/b", DIGEST, 6))},
     "huge together": {"files": tuple(File(b"/%d" % n, bytes([n]) * 32, 1 << 30) for n in range(5)), "sent": ()},
+    "huge copies": {"files": tuple(File(b"/%d" % n, DIGEST, 200 << 20) for n in range(3))},
     "sent twice": {"sent": (DIGEST, DIGEST)},
     "sent and not used": {"sent": (OTHER,)},
     "a toolchain that is no digest": {"toolchain": "../" * 20 + "abcd"},
