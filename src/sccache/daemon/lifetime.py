@@ -25,6 +25,7 @@ from sccache.config.schema import Config
 from sccache.daemon.claim import AddressInUseError, Claim, claim
 from sccache.errors import DaemonError, SccacheError
 from sccache.protocol.address import from_env
+from sccache.util.limits import raise_limit
 
 log = logging.getLogger(__name__)
 
@@ -246,17 +247,11 @@ def _forget_the_build(config: Config) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name in NOT_FOR_THE_DAEMON:
         os.environ.pop(name, None)
-    _raise_limit(resource.RLIMIT_NOFILE)
+    raise_limit(resource.RLIMIT_NOFILE)
     if config.allow_core_dumps:
-        _raise_limit(resource.RLIMIT_CORE)
+        raise_limit(resource.RLIMIT_CORE)
     else:  # a core has the credentials of storages in it
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
-def _raise_limit(which: int) -> None:
-    _, hard = resource.getrlimit(which)
-    with contextlib.suppress(ValueError, OSError):  # a container may forbid it: then it stays
-        resource.setrlimit(which, (hard, hard))
 
 
 def _start_logging(config: Config) -> None:

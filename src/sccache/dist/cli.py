@@ -8,7 +8,6 @@ Owns: options, exit codes, being a daemon, signals.  Must not know: what a sched
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import logging.handlers
 import os
@@ -23,6 +22,7 @@ from sccache.config.load import environment
 from sccache.dist.config import JwtHs256Auth, join_address, load_scheduler, load_worker, split_address
 from sccache.errors import ConfigError, SccacheError
 from sccache.util import logs
+from sccache.util.limits import raise_limit
 
 EXIT_OK, EXIT_CONFIG, EXIT_ERROR = 0, 1, 2
 SYSLOG = "/dev/log"
@@ -31,7 +31,7 @@ INCREMENTAL = ("CARGO_BUILD_INCREMENTAL", "CARGO_INCREMENTAL")
 BITS = (64, 4096)
 READY = b"ready"
 OPEN_FILES = 1 << 16
-"""Of a scheduler or worker, if the system allows as many."""
+"""Of a scheduler or worker, if the system allows as many: a crowd that only connects would use up the usual 1024."""
 KEY_OPTION = "--secret-key"
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _running(serve: Serve) -> Callable[[Ready], int]:
         await serving
 
     def run_until_told(ready: Ready) -> int:
-        _raise_open_files()
+        raise_limit(resource.RLIMIT_NOFILE, OPEN_FILES)
         try:
             asyncio.run(run(ready))
         except OSError as error:
@@ -154,15 +154,6 @@ def _running(serve: Serve) -> Callable[[Ready], int]:
         return EXIT_OK
 
     return run_until_told
-
-
-def _raise_open_files() -> None:
-    """Each connection is an open file, also of those who only connect: a crowd of them would use up the usual 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _listening(url: str) -> None:
