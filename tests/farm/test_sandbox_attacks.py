@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.farm.harness import wire
-from tests.farm.harness.farm import Farm, files_below, until
+from tests.farm.harness.farm import files_below, until
 from tests.farm.harness.network import Network
-from tests.farm.harness.raw_worker import HandMadeScheduler, RawWorker, new_job
+from tests.farm.harness.raw_worker import RawWorker, lone_worker, new_job
 
 from sccache.dist.messages import Link
 
@@ -26,16 +26,10 @@ def worker(request, any_network: Network, command) -> Iterator[RawWorker]:
     is_ordinary = request.param == "ordinary user"
     if not is_ordinary and os.geteuid() != 0:
         pytest.skip("needs root")
-    scheduler = HandMadeScheduler(any_network.host("s"))
-    farm = Farm(any_network, command, is_ordinary=is_ordinary, scheduler_url=scheduler.url)
     name = "w2" if is_ordinary else "w1"
-    server = farm.add_worker(name, env={"SECRET": SECRET})
     (any_network.folder / f"private-{name}").write_text(SECRET)
-    try:
-        yield RawWorker(farm, server, scheduler, any_network.host("c1"))
-    finally:
-        server.program.kill()
-        scheduler.close()
+    with lone_worker(any_network, command, name, is_ordinary=is_ordinary, env={"SECRET": SECRET}) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="module")

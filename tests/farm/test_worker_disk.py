@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.farm.harness import wire
-from tests.farm.harness.farm import Farm, files_below, until
+from tests.farm.harness.farm import files_below, until
 from tests.farm.harness.network import Network
-from tests.farm.harness.raw_worker import HandMadeScheduler, RawWorker, new_job
+from tests.farm.harness.raw_worker import RawWorker, lone_worker, new_job
 
 from sccache.dist.messages import Failed, JobHeader, Missing, Result
 
@@ -26,14 +26,8 @@ def worker(any_network: Network, command) -> Iterator[RawWorker]:
     """As root, with its own mounts."""
     if os.geteuid() != 0 or not any_network.is_real:
         pytest.skip("needs root and network namespaces")
-    scheduler = HandMadeScheduler(any_network.host("s"))
-    farm = Farm(any_network, command, scheduler_url=scheduler.url)
-    server = farm.add_worker("w1", space=str(SPACE))
-    try:
-        yield RawWorker(farm, server, scheduler, any_network.host("c1"))
-    finally:
-        server.program.kill()
-        scheduler.close()
+    with lone_worker(any_network, command, space=str(SPACE)) as worker:
+        yield worker
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,19 @@ Owns: that scheduler, a client that speaks to one worker byte by byte.  Must not
 """
 
 import base64
+import contextlib
 import http.server
 import json
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.farm.harness import wire
 from tests.farm.harness.farm import Farm, Server, until
-from tests.farm.harness.network import Host
+from tests.farm.harness.network import Host, Network
 
 from sccache.dist.messages import JobHeader, Missing, Result
 
@@ -156,3 +158,16 @@ class RawWorker:
 def new_job() -> str:
     """A job's name."""
     return secrets.token_hex(16)
+
+
+@contextlib.contextmanager
+def lone_worker(network: Network, command: Path, name: str = "w1", *, is_ordinary: bool = False, **made: Any) -> Iterator[RawWorker]:
+    """A worker on host `name`, made as Farm.add_worker is told by `made`, under a scheduler of its own."""
+    scheduler = HandMadeScheduler(network.host("s"))
+    farm = Farm(network, command, is_ordinary=is_ordinary, scheduler_url=scheduler.url)
+    server = farm.add_worker(name, **made)
+    try:
+        yield RawWorker(farm, server, scheduler, network.host("c1"))
+    finally:
+        server.program.kill()
+        scheduler.close()
